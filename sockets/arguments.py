@@ -1,0 +1,231 @@
+"""How the arguments of a user's function are filled, by name, and how it is called."""
+
+import builtins
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+
+from .exceptions import DeclarationError
+from .messages import Message
+from .schemas import fields_validator
+
+if TYPE_CHECKING:
+    from .handlers import RoutedSocketHandler
+
+Function = Callable[..., Any]
+Groups = Mapping[str, str]
+Words = Mapping[str, Callable[[Any, Any], Any]]
+Call = Callable[["RoutedSocketHandler", Any], Awaitable[Any]]
+
+# What a parameter's name stands for: in a route's function, and in a hook.
+ROUTE_WORDS: dict[str, Callable[["RoutedSocketHandler", Message], Any]] = {
+    "content": lambda socket, message: message.content,
+    "payload": lambda socket, message: message.content,
+    "headers": lambda socket, message: (
+        socket.headers if message.headers is None else message.headers
+    ),
+    "message": lambda socket, message: message,
+    "ref": lambda socket, message: message.ref,
+    "user": lambda socket, message: socket.user,
+    "session": lambda socket, message: socket.session,
+    "scope": lambda socket, message: socket.scope,
+    "state": lambda socket, message: socket.state,
+}
+HOOK_WORDS: dict[str, Callable[["RoutedSocketHandler", Any], Any]] = {
+    **{name: ROUTE_WORDS[name] for name in ("user", "session", "scope", "state")},
+    "headers": lambda socket, event: socket.headers,
+    "message": lambda socket, event: event,
+}
+DISCONNECT_WORDS = {**HOOK_WORDS, "code": lambda socket, event: event["code"]}
+
+
+def unwrap(function: Any) -> Function:
+    """The function that a decorator was given, free of `@staticmethod`."""
+    if isinstance(function, staticmethod):
+        function = function.__func__
+    if isinstance(function, classmethod) or not callable(function):
+        raise DeclarationError(
+            f"expected a function or @staticmethod to route to, got {function!r}; the first "
+            "parameter of a routed function is the handler"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def name_of(function: Any) -> str:
+    """Where a function is, for messages: module and qualified name."""
+    while isinstance(function, partial):
+        function = function.func
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{getattr(function, '__module__', '')}.{name}"
+
+
+def is_generator(function: Function) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def bind(
+    function: Function,
+    words: Words,
+    groups: frozenset[str] = frozenset(),
+) -> Call:
+    """An awaitable call of `function` with its arguments taken by name.
+
+    `words` are the reserved names and how each is read. Where `content` is one of them the
+    function is a route's: its first parameter may bear any name, and keyword-only ones are
+    fields of the message. What is neither is a URL argument of the connection's path.
+    """
+    where = name_of(function)
+    positional, fields = _parameters(function, where)
+    _check_names(positional, fields, words, groups, where)
+    getters = [
+        _getter(parameter, words, groups, where, first=index == 0)
+        for index, parameter in enumerate(positional)
+    ]
+    start = _starter(function)
+    if fields:
+        if "content" not in words:
+            raise DeclarationError(
+                f"{where}: a hook has no message, so no fields; found {', '.join(fields)} after *"
+            )
+        validate = fields_validator(fields, where)
+
+        def call(socket: Any, message: Any) -> Awaitable[Any]:
+            arguments = [get(socket, message) for get in getters]
+            return start(socket, *arguments, **validate(message.content))
+
+    elif not positional:
+
+        def call(socket: Any, message: Any) -> Awaitable[Any]:
+            return start(socket)
+
+    elif [parameter.name for parameter in positional] == ["content"] and "content" in words:
+
+        def call(socket: Any, message: Any) -> Awaitable[Any]:
+            return start(socket, message.content)
+
+    else:
+
+        def call(socket: Any, message: Any) -> Awaitable[Any]:
+            return start(socket, *[get(socket, message) for get in getters])
+
+    return call
+
+
+def _starter(function: Function) -> Callable[..., Awaitable[Any]]:
+    """The function as one to await: `def` runs on a lane, generators are only made."""
+    if is_generator(function):
+
+        async def make(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return make
+    called = function.__call__ if not inspect.isroutine(function) else function  # type: ignore[operator]
+    if iscoroutinefunction(function) or iscoroutinefunction(called):
+        return function
+    threaded = sync_to_async(function)
+
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        value = await threaded(*args, **kwargs)
+        return await value if inspect.isawaitable(value) else value
+
+    return run
+
+
+def _parameters(
+    function: Function, where: str
+) -> tuple[list[inspect.Parameter], dict[str, inspect.Parameter]]:
+    """The parameters after the handler: positional ones, and keyword-only ones by name."""
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not positional:
+        raise DeclarationError(
+            f"{where}: expected the handler as first parameter, got "
+            f"({', '.join(map(str, parameters))}); write `def {where.rpartition('.')[2]}(socket)`, "
+            "and use functools.wraps in decorators"
+        )
+    fields = {
+        p.name: p.replace(annotation=_evaluated(p.annotation, function, where))
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+    return positional[1:], fields
+
+
+def _evaluated(annotation: Any, function: Function, where: str) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, vars(builtins) | inspect.unwrap(function).__globals__)
+    except Exception as fault:
+        raise DeclarationError(
+            f"{where}: annotation {annotation!r} is not known where the route is declared "
+            f"({fault}); define it above, at module level"
+        ) from fault
+
+
+def _check_names(
+    positional: list[inspect.Parameter],
+    fields: Mapping[str, Any],
+    words: Mapping[str, Any],
+    groups: frozenset[str],
+    where: str,
+) -> None:
+    for name in groups & words.keys():
+        raise DeclarationError(
+            f"{where}: the regex group {name!r} bears a reserved name, which the client's text "
+            "must never fill; rename the group"
+        )
+    for name in fields.keys() & (words.keys() | groups):
+        raise DeclarationError(
+            f"{where}: the field {name!r} after * bears "
+            f"{'a reserved name' if name in words else 'the name of a regex group'}; "
+            "take it as a parameter before the *"
+        )
+    elsewhere = (ROUTE_WORDS.keys() | DISCONNECT_WORDS.keys()) - words.keys() - groups
+    for parameter in positional:
+        if parameter.name in elsewhere and parameter.default is parameter.empty:
+            raise DeclarationError(
+                f"{where}: {parameter.name!r} is not known here; choose from "
+                f"{', '.join(sorted(words))} and the path's URL arguments"
+            )
+
+
+def _getter(
+    parameter: inspect.Parameter,
+    words: Words,
+    groups: frozenset[str],
+    where: str,
+    *,
+    first: bool,
+) -> Callable[[Any, Any], Any]:
+    """How one argument is read from the socket and the message."""
+    name, default = parameter.name, parameter.default
+    if name in words:
+        return words[name]
+    if name in groups:
+        # A group of one of several keys, or an optional one, may be absent.
+        fallback = None if default is parameter.empty else default
+
+        def group(socket: Any, message: Any) -> Any:
+            text = message.groups and message.groups.get(name)
+            return fallback if text is None else text
+
+        return group
+    if first and "content" in words:
+        return lambda socket, message: socket.kwargs.get(name, message.content)
+    if default is not parameter.empty:
+        return lambda socket, message: socket.kwargs.get(name, default)
+
+    def url_argument(socket: Any, message: Any) -> Any:
+        try:
+            return socket.kwargs[name]
+        except KeyError:
+            raise DeclarationError(
+                f"{where}: expected a URL argument {name!r}, but the path {socket.path!r} has "
+                f"{', '.join(socket.kwargs) or 'none'}; add it to the path or give it a default"
+            ) from None
+
+    return url_argument

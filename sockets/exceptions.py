@@ -1,0 +1,262 @@
+"""The refusals and faults a client or developer can meet, as one tree.
+
+* DeclarationError: a handler, route or setting that cannot work (raised at class creation)
+* SocketError: a refusal that the client is told as an ERROR; handlers raise it too
+
+  * InvalidFrame (400), FrameTooLarge (413), TooManyMessages (429): counted as strikes
+  * InvalidContent (400): fields that are missing or of a wrong type
+  * LoginRequired (401)
+  * UnknownKey (404)
+  * DuplicateRef (409)
+  * Cancelled (499)
+  * HandlerFault (500)
+  * LanesBusy (503)
+  * TimedOut (504)
+  * CallError: the client answered a call with an error status
+
+    * CallTimeout (504): the client did not answer in time
+
+  * Disconnected: the client left before it answered
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from enum import IntEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    ObjectDoesNotExist,
+    PermissionDenied,
+    ValidationError,
+)
+from django.http import Http404
+
+if TYPE_CHECKING:
+    StatusCodes = HTTPStatus
+else:
+    # Names that only newer Pythons give to these codes (RFC 9110).
+    _RENAMED = {
+        "CONTENT_TOO_LARGE": 413,
+        "URI_TOO_LONG": 414,
+        "RANGE_NOT_SATISFIABLE": 416,
+        "UNPROCESSABLE_CONTENT": 422,
+    }
+    StatusCodes = (
+        HTTPStatus
+        if _RENAMED.keys() <= HTTPStatus.__members__.keys()
+        else IntEnum("StatusCodes", {**HTTPStatus.__members__, **_RENAMED}, module=__name__)
+    )
+
+
+class CloseCode(IntEnum):
+    """Why a connection ended. A client returns by itself after 1000-1015 and 4500-4999 only."""
+
+    NORMAL = 1000
+    ABNORMAL = 1006
+    BAD_FRAMES = 4400
+    LOG_IN = 4401
+    FORBIDDEN = 4403
+    REPLACED = 4409
+    TOO_BIG = 4413
+    SERVER_FAULT = 4500
+    FULL = 4503
+    HANDSHAKE_TOO_SLOW = 4504
+    NO_PONG = 4508
+    LEAVING = 4512
+    SLOW_READER = 4513
+    TOO_MANY_MESSAGES = 4529
+
+
+class DeclarationError(ImproperlyConfigured):
+    """A handler, route or setting that cannot work, found before the first message."""
+
+
+class SocketError(Exception):
+    """A refusal that the client is told; raise it in a handler to answer with its status.
+
+    `details` is one sentence for the person at the client. `errors` lists single faults,
+    each a text or a dict of `text` and, where known, `field` and `code`.
+    """
+
+    status: int = 400
+
+    def __init__(
+        self,
+        details: str,
+        *,
+        status: int | None = None,
+        errors: Sequence[str | dict[str, str]] = (),
+    ) -> None:
+        super().__init__(details)
+        self.details = details
+        if status is not None:
+            if not 400 <= status <= 599:
+                raise ValueError(f"expected an error status from 400 to 599, got {status!r}")
+            self.status = int(status)
+        listed = [{"text": error} if isinstance(error, str) else error for error in errors]
+        self.errors: list[dict[str, str]] = listed or [{"text": details}]
+
+    @property
+    def close_code(self) -> CloseCode:
+        """The code for a connection that ends with this refusal."""
+        other = CloseCode.FORBIDDEN if self.status < 500 else CloseCode.SERVER_FAULT
+        return _CLOSE_CODES.get(self.status, other)
+
+
+_CLOSE_CODES = {
+    400: CloseCode.BAD_FRAMES,
+    401: CloseCode.LOG_IN,
+    403: CloseCode.FORBIDDEN,
+    409: CloseCode.REPLACED,
+    413: CloseCode.TOO_BIG,
+    429: CloseCode.TOO_MANY_MESSAGES,
+    503: CloseCode.FULL,
+    504: CloseCode.HANDSHAKE_TOO_SLOW,
+}
+
+
+class InvalidFrame(SocketError):
+    """A frame that holds no message; `ref` is what could be read of one."""
+
+    def __init__(self, details: str, *, ref: str | int | None = None) -> None:
+        super().__init__(details)
+        self.ref = ref
+
+
+class FrameTooLarge(SocketError):
+    status = 413
+
+
+class TooManyMessages(SocketError):
+    status = 429
+
+
+class InvalidContent(SocketError):
+    """A message whose fields are missing or of a wrong type."""
+
+
+class LoginRequired(SocketError):
+    status = 401
+
+
+class UnknownKey(SocketError):
+    status = 404
+
+
+class DuplicateRef(SocketError):
+    """A message with the ref of another that is not answered yet."""
+
+    status = 409
+
+
+class Cancelled(SocketError):
+    """The client took its message back; 499 is nginx's "client closed request"."""
+
+    status = 499
+
+
+class HandlerFault(SocketError):
+    """A fault of ours; what happened is in the log, not in the reply."""
+
+    status = 500
+
+
+class LanesBusy(SocketError):
+    status = 503
+
+
+class TimedOut(SocketError):
+    status = 504
+
+
+class CallError(SocketError):
+    """The client answered a call with `status`, which is not 2xx, and `data`."""
+
+    def __init__(self, status: int, data: Any = None) -> None:
+        valid = status if 400 <= status <= 599 else HTTPStatus.BAD_GATEWAY
+        super().__init__(f"The client answered the call with status {status}.", status=valid)
+        self.status = status
+        self.data = data
+
+
+class CallTimeout(CallError):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(HTTPStatus.GATEWAY_TIMEOUT)
+        self.details = f"The client did not answer the call within {seconds:g} s."
+
+
+class Disconnected(SocketError):
+    """The client is gone; `code` is the WebSocket close code."""
+
+    status = 499
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"The client disconnected with code {code}.")
+        self.code = code
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The repair for a misspelt name: the likeliest of the known ones, else all of them."""
+    known = sorted(known)
+    likely = get_close_matches(name, known, n=1)
+    return f"did you mean {likely[0]!r}?" if likely else f"choose from {', '.join(known)}."
+
+
+def as_socket_error(fault: BaseException) -> SocketError | None:
+    """The refusal that a fault stands for, or None where it is an unforeseen one.
+
+    Django's own exceptions keep the status that a view would give them; those of
+    Django REST framework keep their own.
+    """
+    if isinstance(fault, SocketError):
+        return fault
+    if isinstance(fault, PermissionDenied):
+        return SocketError(str(fault) or "You may not do this.", status=403)
+    if isinstance(fault, Http404 | ObjectDoesNotExist):
+        return SocketError(str(fault) or "Not found.", status=404)
+    if isinstance(fault, ValidationError):
+        return InvalidContent("The message is not valid.", errors=_validation_errors(fault))
+    return _framework_error(fault)
+
+
+def _validation_errors(fault: ValidationError) -> list[dict[str, str]]:
+    if not hasattr(fault, "error_dict"):
+        return [{"text": text} for text in fault.messages]
+    return [
+        {"field": field, "text": text}
+        for field, texts in fault.message_dict.items()
+        for text in texts
+    ]
+
+
+def _framework_error(fault: BaseException) -> SocketError | None:
+    # Never imported from here: whoever raised it has imported it already.
+    framework = sys.modules.get("rest_framework.exceptions")
+    if framework is None or not isinstance(fault, framework.APIException):
+        return None
+    detail: Any = fault.detail
+    return SocketError(
+        "The message is not valid." if isinstance(detail, dict | list) else str(detail),
+        status=fault.status_code,
+        errors=_detail_errors(detail),
+    )
+
+
+def _detail_errors(detail: Any, field: str = "") -> list[str | dict[str, str]]:
+    if isinstance(detail, dict):
+        return [
+            error
+            for name, inner in detail.items()
+            for error in _detail_errors(inner, f"{field}.{name}" if field else str(name))
+        ]
+    if isinstance(detail, list):
+        return [error for inner in detail for error in _detail_errors(inner, field)]
+    error = {"text": str(detail)}
+    if field:
+        error["field"] = field
+    if code := getattr(detail, "code", None):
+        error["code"] = str(code)
+    return [error]

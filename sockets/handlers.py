@@ -1,0 +1,352 @@
+"""The life of one connection: connect, receive, handle, reply, disconnect."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Iterable
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any, ClassVar
+
+from channels.consumer import AsyncConsumer
+from django.conf import settings
+
+from .arguments import Call, Groups
+from .declaration import Declaration, RouteLike
+from .exceptions import (
+    Cancelled,
+    CloseCode,
+    DuplicateRef,
+    FrameTooLarge,
+    HandlerFault,
+    InvalidFrame,
+    LoginRequired,
+    SocketError,
+    TimedOut,
+    TooManyMessages,
+    UnknownKey,
+    as_socket_error,
+)
+from .hub import connection
+from .lanes import Lane, lane_of
+from .layers import LayerEvents
+from .mailbox import Mailbox
+from .messages import Answer, Message, Ref, answer_of, current_message
+from .outbox import Event, Send
+from .routes import Route
+from .scope import Scope
+from .socket import ClientSocket
+from .streams import send_parts
+
+logger = logging.getLogger("sockets")
+
+HANDSHAKE = 15.0
+"""Seconds that the connect hooks have together."""
+FIRST_FRAME = 10.0
+"""Seconds that a client who must log in has to send the frame whose answer says so."""
+GRACE = 3.0
+"""Seconds that running work, and then the disconnect hooks, have when a connection ends."""
+FORGIVEN = 60.0
+"""Seconds without a fault after which a client's strikes are forgotten."""
+
+SHOWN = 80
+"""Characters of a client's text that an error repeats."""
+
+NOT_LOGGED_IN = "You are not logged in; log in and reload."
+
+STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
+
+
+class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
+    """A Channels consumer whose messages are routed by key to functions or methods.
+
+    One instance serves one connection; functions receive it as `socket`.
+    """
+
+    routes: ClassVar[Iterable[RouteLike]] = ()
+    """`(key, method name or function)` pairs and `Route` objects; the last match wins."""
+    login_required: ClassVar[bool] = False
+    """Turn anonymous clients away: their first frame is answered with RECONNECT, then 4401."""
+    uses_channel_layer: ClassVar[bool] = False
+    """Have `channel_layer` and `channel_name`, and the layer's events brought to methods."""
+    groups: ClassVar[Iterable[str] | None] = None
+    """Groups of the channel layer to be in; implies `uses_channel_layer`."""
+    timeout: ClassVar[float | None] = 60.0
+    """Seconds that a message may take, where its route says nothing else."""
+    max_frame_bytes: ClassVar[int] = 65536
+    max_waiting: ClassVar[int] = 64
+    """Messages that may wait behind the one being handled."""
+    max_concurrent: ClassVar[int] = 16
+    """Messages of concurrent routes that may run at once."""
+    max_strikes: ClassVar[int] = 20
+    """Faulty frames and refused floods at which the connection is closed."""
+
+    connect_hooks: ClassVar[tuple[Any, ...]] = ()
+    disconnect_hooks: ClassVar[tuple[Any, ...]] = ()
+    _declared: ClassVar[Declaration]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._declared = Declaration(cls, RoutedSocketHandler)
+
+    @classmethod
+    def key_for(cls, name: str) -> str:
+        """The key of a route declared without one, by the first protocol's rule."""
+        return cls.protocols[0].key(name)
+
+    def connect(self) -> Any:
+        """A hook before accept, which follows unless the hook closed or raised."""
+
+    def disconnect(self, code: int) -> Any:
+        """A hook for when the client is gone, whatever the reason."""
+
+    def default_route(self, content: Any) -> Any:
+        """Takes the messages that no route matches, where a subclass has it."""
+
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+        async with connection() as (hub, lane):
+            self._begin(scope, send, hub)
+            self._start(lane)
+            event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
+            try:
+                event = await self._read(receive)
+            finally:
+                await self._end(event)
+
+    def _start(self, lane: Lane | None) -> None:
+        self._strikes, self._last_strike = 0, 0.0
+        self._hooked = False
+        self._layer: LayerEvents | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._mailbox = Mailbox(
+            self._hub.timeouts,
+            self._hub.lanes if lane is not None else None,
+            lane,
+            max_waiting=self.max_waiting,
+            max_concurrent=self.max_concurrent,
+            on_overdue=self._time_out,
+        )
+        self._mailbox.start(self._open())
+
+    async def _open(self) -> bool:
+        """Admit the client. Returns whether its messages may be handled."""
+        limit = asyncio.timeout(HANDSHAKE)
+        try:
+            async with limit:
+                if self.login_required and not self.user.is_authenticated:
+                    raise LoginRequired(NOT_LOGGED_IN)
+                await self._join_layer()
+                self._hooked = True
+                for hook in self._declared.connect_hooks:
+                    await hook(self, {"type": "websocket.connect"})
+                    if self._closed is not None:
+                        return False
+                await self._accept()
+                return True
+        except Exception as fault:
+            self._refuse(TimedOut("The handshake took too long.") if limit.expired() else fault)
+            return False
+
+    async def _join_layer(self) -> None:
+        if self._declared.uses_layer:
+            self._layer = layer = LayerEvents(self.channel_layer_alias)
+            await layer.begin(self._declared.groups, self._receive_event)
+            self.channel_layer, self.channel_name = layer.layer, layer.channel_name
+
+    def _refuse(self, fault: Exception) -> None:
+        error = as_socket_error(fault)
+        if error is None:
+            logger.error("A connect hook failed: %s", self._where(), exc_info=fault)
+            error = HandlerFault("The server failed.")
+        self._outbox.drop_waiting()
+        if isinstance(error, LoginRequired) and not self.refuse_at_handshake:
+            self._open_outbox()
+            self._receive = self._send_to_login  # type: ignore[method-assign]
+            self._patience = self.loop.call_later(FIRST_FRAME, self._send_to_login)
+        else:
+            self._close(error.close_code, error.details)
+
+    def _send_to_login(self, event: Event | None = None) -> None:
+        self.send_action("RECONNECT", details=NOT_LOGGED_IN)
+        self._close(CloseCode.LOG_IN, NOT_LOGGED_IN)
+
+    async def _read(self, receive: Any) -> Event:
+        """Take in frames until the client is gone or we closed; returns how it ended."""
+        waiting, many, reader = self._mailbox.waiting, self.max_waiting, self._reader
+        assert reader is not None
+        try:
+            while self._closed is None:
+                event: Event = await receive()
+                if event["type"] == "websocket.receive":
+                    self._receive(event)
+                    if len(waiting) >= many:
+                        await asyncio.sleep(0)  # the worker's turn, before a message is refused
+                elif event["type"] == "websocket.disconnect":
+                    return event
+        except asyncio.CancelledError:
+            if self._closed is None or reader.uncancel():
+                raise
+        finally:
+            self._reader = None
+        return {"type": "websocket.disconnect", "code": self._closed}
+
+    def _receive(self, event: Event) -> None:
+        frame = event.get("text") or event.get("bytes") or ""
+        try:
+            if len(frame) * 4 > self.max_frame_bytes:
+                self._check_size(frame)
+            message = self._protocol.decode(frame)
+        except (InvalidFrame, FrameTooLarge) as fault:
+            return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
+        if type(message) is Answer:
+            return self._calls.answer(message)
+        found = self._declared.routes.found.get(message.key) or self._search(message)
+        if found is None:
+            return None
+        route, message.groups = found
+        if route.at_once:
+            route.function(self, message)
+            return None
+        if message.ref is not None:
+            if message.ref in self._refs:
+                error = DuplicateRef(f"expected a new ref, {message.ref!r} is not answered yet.")
+                self._outbox.send(self._protocol.error(error, message))
+                return None
+            self._refs[message.ref] = message
+        if not self._mailbox.post(self._handle, message, route):
+            self._strike(TooManyMessages("Too many messages; wait for answers."), message)
+
+    def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
+        """The route of a message with a new key; None where it was answered with an error."""
+        routes, key = self._declared.routes, message.key
+        if key is not None and (found := routes.find(key)):
+            return found
+        if routes.default is not None:
+            return routes.default, None
+        if key is None:
+            self._strike(InvalidFrame("expected an object with a type, got none."), message)
+        else:
+            self._fail(message, UnknownKey(f"Unknown type: {key[:SHOWN]!r}."))
+        return None
+
+    def _receive_event(self, event: Event) -> bool:
+        """Post an event of the channel layer; False while too much waits."""
+        route = self._declared.event_route(event)
+        if route is None:
+            logger.error(
+                "%s has no method for the layer's event %r; write one, or send to groups that "
+                "its handlers are not in.",
+                type(self).__qualname__,
+                event.get("type"),
+            )
+            return True
+        return self._mailbox.post(self._handle, Message(None, event, answered=True), route)
+
+    def _check_size(self, frame: str | bytes) -> None:
+        size = len(frame)
+        if isinstance(frame, str) and not frame.isascii():
+            size = len(frame.encode("utf-8", "surrogatepass"))
+        if size > self.max_frame_bytes:
+            raise FrameTooLarge(
+                f"expected a frame of at most {self.max_frame_bytes} bytes, got {size}."
+            )
+
+    def _strike(self, fault: SocketError, message: Message) -> None:
+        """Answer a faulty frame; the last of too many closes the connection."""
+        self._fail(message, fault)
+        now = self.loop.time()
+        self._strikes = self._strikes + 1 if now - self._last_strike < FORGIVEN else 1
+        self._last_strike = now
+        if self._strikes >= self.max_strikes:
+            self._close(fault.close_code, fault.details)
+
+    async def _handle(self, message: Message, route: Route) -> None:
+        current_message.set(message)
+        try:
+            value = await route.call(self, message)
+            if type(value) is dict:
+                self._answer(message, value)
+            elif type(value) in STREAMS:
+                await self._send_parts(message, value)
+            else:
+                self._answer(message, *answer_of(value))
+        except asyncio.CancelledError as fault:
+            task = asyncio.current_task()
+            if message.cancelled or task is None or task.cancelling():
+                raise
+            self._report(message, fault)
+        except (Exception, SystemExit) as fault:
+            self._report(message, fault)
+        if self._outbox.writer is not None:
+            await self._outbox.drain()
+
+    async def _send_parts(self, message: Message, stream: Any) -> None:
+        async def send(item: Any) -> None:
+            await self._outbox.send(self._protocol.part(message, item))
+
+        await send_parts(stream, send)
+        if not message.answered:
+            self._settle(message)
+            self._outbox.send(self._protocol.end(message))
+
+    def _report(self, message: Message, fault: BaseException) -> None:
+        """Answer with the error that the fault stands for; log what nobody foresaw."""
+        error = as_socket_error(fault)
+        if error is None:
+            logger.error("%r failed: %s", message.key, self._where(), exc_info=fault)
+            error = HandlerFault("The server failed to handle this message.")
+            if settings.DEBUG:
+                error.details = repr(fault)
+                error.errors = [{"text": "".join(traceback.format_exception(fault))}]
+        self._fail(message, error)
+
+    def _time_out(self, message: Message) -> None:
+        self._end_message(message, TimedOut("The server took too long to handle this message."))
+
+    def cancel(self, ref: Ref | None) -> None:
+        """End the waiting or running message with this ref; an unknown one is no fault."""
+        if ref is not None and (message := self._refs.get(ref)):
+            self._end_message(message, Cancelled("The client cancelled this message."))
+
+    def _end_message(self, message: Message, error: SocketError) -> None:
+        self._fail(message, error)
+        self._mailbox.cancel(message)
+        self._calls.cancel(message)
+
+    def _where(self) -> str:
+        return f"user {self.user.pk}, path {self.path!r}"
+
+    async def _end(self, event: Event) -> None:
+        """Give back everything, whatever happened, within 8 seconds."""
+        closed_by_us = self._closed is not None
+        self._closed = event["code"]
+        self._calls.fail(event["code"])
+        if not closed_by_us:
+            self._outbox.abandon()
+        if self._patience is not None:
+            self._patience.cancel()
+        try:
+            await self._mailbox.stop(GRACE, finish=closed_by_us)
+            if self._hooked:
+                await self._run_disconnect_hooks(event)
+        finally:
+            if self._layer is not None:
+                await self._layer.end()
+            await self._outbox.stop(1.0)
+
+    async def _run_disconnect_hooks(self, event: Event) -> None:
+        try:
+            # A lane of their own: a handler's thread may still be busy in the connection's.
+            async with asyncio.timeout(GRACE), lane_of(self._mailbox.lanes):
+                for hook in self._declared.disconnect_hooks:
+                    await self._run_disconnect_hook(hook, event)
+        except TimeoutError:
+            logger.error("The disconnect hooks took more than %g s: %s", GRACE, self._where())
+
+    async def _run_disconnect_hook(self, hook: Call, event: Event) -> None:
+        try:
+            await hook(self, event)
+        except Exception:
+            logger.exception("A disconnect hook failed: %s", self._where())
+
+
+RoutedSocketHandler._declared = Declaration(RoutedSocketHandler, RoutedSocketHandler)

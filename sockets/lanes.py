@@ -1,0 +1,275 @@
+"""The threads that run synchronous code: a bounded number, each lent for one call at a time."""
+
+import asyncio
+import functools
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from asgiref.sync import ThreadSensitiveContext
+from django.db import close_old_connections, connections
+
+from .exceptions import LanesBusy
+
+logger = logging.getLogger("sockets")
+
+IDLE = 1.0
+"""Seconds of idleness after which a thread lets Django close its old database connections."""
+
+
+class Lanes:
+    """The threads of one event loop.
+
+    The thread used last is lent first, so that few threads, and with them few database
+    connections, carry an ordinary load. A call waits at most `wait` seconds for a free
+    thread; then it is refused with `LanesBusy` and counted in `refused`.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, size: int, wait: float) -> None:
+        self.loop = loop
+        self.size = size
+        self.wait = wait
+        self.refused = 0
+        self.lock = threading.Lock()
+        self._threads: list[LaneThread] = []
+        self._idle: list[LaneThread] = []
+        self._waiting: deque[Call] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._parked = 0
+        self._stopping = False
+
+    def lend(self, call: "Call") -> None:
+        """Run the call on a free thread, now or as soon as there is one."""
+        with self.lock:
+            if self._idle:
+                self._idle.pop().inbox.put(call)
+            elif len(self._threads) < self.size and not self._stopping:
+                thread = LaneThread(self, call, f"sockets-lane-{len(self._threads)}")
+                self._threads.append(thread)
+                thread.start()
+            else:
+                call.since = self.loop.time()
+                self._waiting.append(call)
+                if len(self._waiting) == 1:
+                    self.loop.call_soon_threadsafe(self._set_timer)
+
+    def take_back(self, thread: "LaneThread") -> "Call | None":
+        """The next call for a thread that has returned; None when it is to wait for one."""
+        with self.lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._stopping:
+                thread.inbox.put(None)
+            else:
+                self._idle.append(thread)
+            return None
+
+    @contextmanager
+    def parked(self) -> Iterator[bool]:
+        """Whether a thread may block on a client now: at most half of the lanes may."""
+        with self.lock:
+            granted = self._parked < max(1, self.size // 2)
+            self._parked += granted
+        try:
+            yield granted
+        finally:
+            with self.lock:
+                self._parked -= granted
+
+    def _set_timer(self) -> None:
+        with self.lock:
+            if self._waiting and self._timer is None:
+                when = self._waiting[0].since + self.wait
+                self._timer = self.loop.call_at(when, self._refuse_overdue)
+
+    def _refuse_overdue(self) -> None:
+        overdue = []
+        with self.lock:
+            self._timer = None
+            while self._waiting and self._waiting[0].since + self.wait <= self.loop.time():
+                overdue.append(self._waiting.popleft())
+        for call in overdue:
+            call.refuse(LanesBusy(f"No thread was free within {self.wait:g} s; try again."))
+        if overdue:
+            self.refused += len(overdue)
+            logger.warning(
+                "%d calls found none of %d lanes free within %g s; raise SOCKETS['LANES'] or "
+                "make the handlers faster.",
+                len(overdue), self.size, self.wait,
+            )  # fmt: skip
+        self._set_timer()
+
+    async def stop(self, grace: float) -> None:
+        """End the threads and their database connections; wait at most `grace` seconds for it."""
+        with self.lock:
+            self._stopping = True
+            for thread in self._idle:
+                thread.inbox.put(None)
+            if self._timer is not None:
+                self._timer.cancel()
+        if self._threads:
+            await asyncio.wait([thread.ended for thread in self._threads], timeout=grace)
+
+
+class LaneThread(threading.Thread):
+    """One thread of the lanes, with its own database connections."""
+
+    def __init__(self, lanes: Lanes, call: "Call", name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.lanes = lanes
+        self.inbox: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self.inbox.put(call)
+        self.ended: asyncio.Future[None] = lanes.loop.create_future()
+        self.held = 0
+        """Runs not yet ended that used this thread: each may hold an open iterator of it."""
+
+    def run(self) -> None:
+        try:
+            while (call := self._next()) is not None:
+                while call is not None:
+                    call(self)
+                    _drop_broken_connections()
+                    call = self.lanes.take_back(self)
+        finally:
+            connections.close_all()
+            try:
+                self.lanes.loop.call_soon_threadsafe(_finish, self.ended)
+            except RuntimeError:
+                logger.debug("The event loop was closed before %s ended.", self.name)
+
+    def _next(self) -> "Call | None":
+        while True:
+            try:
+                return self.inbox.get(timeout=IDLE)
+            except queue.Empty:
+                if not self.held:
+                    close_old_connections()
+                    return self.inbox.get()
+
+
+def _drop_broken_connections() -> None:
+    # A lane under constant load is never idle: a connection that the database has ended
+    # would fail every message until then.
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred:
+            connection.close_if_unusable_or_obsolete()
+
+
+def _finish(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Lane(Executor):
+    """Runs what one connection, or one concurrent message, submits: one call at a time.
+
+    Each call goes to whichever thread is free, so that a handler that waits keeps none.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.lanes = lanes
+        self._busy = False
+        self._waiting: deque[Call] = deque()
+        self.used: set[LaneThread] = set()
+        """Threads that ran a call here since the last `release`."""
+        self._idle: asyncio.Future[None] | None = None
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        call = Call(self, functools.partial(function, *args, **kwargs))
+        with self.lanes.lock:
+            if self._busy:
+                self._waiting.append(call)
+                return call.future
+            self._busy = True
+        self.lanes.lend(call)
+        return call.future
+
+    def began(self, thread: LaneThread) -> None:
+        """Keep the thread's database connections open until `release`."""
+        if thread not in self.used:
+            with self.lanes.lock:
+                self.used.add(thread)
+                thread.held += 1
+
+    def ended(self) -> None:
+        """Go on with the next call, if one waits."""
+        with self.lanes.lock:
+            following = self._waiting.popleft() if self._waiting else None
+            self._busy = following is not None
+            idle = None if self._busy else self._idle
+        if following is not None:
+            self.lanes.lend(following)
+        elif idle is not None:
+            self.lanes.loop.call_soon_threadsafe(_finish, idle)
+
+    def release(self) -> None:
+        """Tell the threads that the run which used them has ended."""
+        with self.lanes.lock:
+            for thread in self.used:
+                thread.held -= 1
+            self.used.clear()
+
+    async def idle(self) -> None:
+        """Wait until no call runs or waits here."""
+        while self._busy:
+            with self.lanes.lock:
+                self._idle = self.lanes.loop.create_future()
+                busy = self._busy
+            if busy:
+                await self._idle
+            self._idle = None
+
+
+class Call:
+    """One function call on its way through a lane."""
+
+    __slots__ = ("function", "future", "lane", "since")
+
+    def __init__(self, lane: Lane, function: Callable[[], Any]) -> None:
+        self.lane = lane
+        self.function = function
+        self.future: Future[Any] = Future()
+        self.since = 0.0
+
+    def __call__(self, thread: LaneThread) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            self.lane.ended()
+            return
+        self.lane.began(thread)
+        try:
+            result = self.function()
+        except BaseException as fault:
+            self.lane.ended()
+            self.future.set_exception(fault)
+            del self  # or the fault's traceback would keep the fault alive through this frame
+        else:
+            self.lane.ended()
+            self.future.set_result(result)
+
+    def refuse(self, fault: Exception) -> None:
+        """Answer without having run."""
+        self.lane.ended()
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(fault)
+
+
+@asynccontextmanager
+async def lane_of(lanes: Lanes | None) -> AsyncIterator[Lane | None]:
+    """A lane that takes the thread-sensitive calls made in the block.
+
+    None where asgiref has its own thread for them: beneath `async_to_sync`.
+    """
+    if lanes is None:
+        yield None
+        return
+    lane = Lane(lanes)
+    async with ThreadSensitiveContext(executor=lane):
+        try:
+            yield lane
+        finally:
+            lane.release()

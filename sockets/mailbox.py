@@ -1,0 +1,196 @@
+"""The order in which one connection's work happens."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .lanes import Lane, Lanes, lane_of
+from .messages import Message
+from .routes import Route
+
+Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
+Job = tuple[Handle, Message, Route]
+
+TICK = 0.05
+"""Seconds between two looks at what runs; a time-out is kept within two of them."""
+
+
+class Mailbox:
+    """Runs one connection's jobs: in the order of their arrival, or beside one another.
+
+    One worker task handles the ordered ones, first of all `opening`; each concurrent one has
+    a task and a lane of its own. Until `opening` has returned True nothing else runs.
+    """
+
+    def __init__(
+        self,
+        timeouts: "Timeouts",
+        lanes: Lanes | None,
+        lane: Lane | None,
+        *,
+        max_waiting: int,
+        max_concurrent: int,
+        on_overdue: Callable[[Message], None],
+    ) -> None:
+        self.watched = False
+        self._timeouts = timeouts
+        self.lanes = lanes
+        self._lane = lane
+        self._max_waiting = max_waiting
+        self._max_concurrent = max_concurrent
+        self._on_overdue = on_overdue
+        self.waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
+        self._idle: asyncio.Future[None] | None = None
+        self._opened = False
+        self._stopping = False
+        self._worker: asyncio.Task[None]
+
+    def start(self, opening: Coroutine[Any, Any, bool]) -> None:
+        self._worker = asyncio.get_running_loop().create_task(self._work(opening))
+
+    def post(self, handle: Handle, message: Message, route: Route) -> bool:
+        """Take a job, or refuse it with False: too many wait or run already."""
+        if route.concurrent and self._opened:
+            return self._start_beside((handle, message, route))
+        if len(self.waiting) >= self._max_waiting:
+            return False
+        self.waiting.append((handle, message, route))
+        if self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
+        return True
+
+    def cancel(self, message: Message) -> None:
+        """End a job: one that waits never runs, asynchronous code stops where it waits.
+
+        Synchronous code runs on unseen; the next ordered job waits for it.
+        """
+        message.cancelled = True
+        if self._running is not None and self._running[1] is message:
+            self._worker.cancel()
+        elif message in self._beside:
+            self._beside[message][1].cancel()
+        else:
+            for job in tuple(self.waiting):
+                if job[1] is message:
+                    self.waiting.remove(job)
+
+    def end_overdue(self, now: float) -> bool:
+        """End what ran out of time; whether anything runs still."""
+        if self._running is not None:
+            self._look_at(self._running[1], self._running[2], now)
+        for message, (route, _) in tuple(self._beside.items()):
+            self._look_at(message, route, now)
+        return self._running is not None or bool(self._beside)
+
+    async def stop(self, grace: float, *, finish: bool) -> None:
+        """Begin nothing more; end what runs, or with `finish` let it end by itself.
+
+        After `grace` seconds what still runs is left alone.
+        """
+        self._stopping = True
+        self.waiting.clear()
+        tasks = {self._worker, *(task for _, task in self._beside.values())}
+        if self._idle is not None:
+            self._worker.cancel()
+        if finish:
+            _, tasks = await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0 if finish else grace)
+
+    async def _work(self, opening: Coroutine[Any, Any, bool]) -> None:
+        if not await opening:
+            return
+        waiting, lane = self.waiting, self._lane
+        if lane is not None:
+            lane.release()
+        self._open()
+        while not self._stopping:
+            while waiting:
+                self._running = handle, message, route = waiting.popleft()
+                if not self.watched:
+                    self._timeouts.watch(self)
+                try:
+                    await handle(message, route)
+                except asyncio.CancelledError:
+                    if self._stopping or not message.cancelled:
+                        raise
+                self._running = None
+                if message.cancelled:
+                    await self._settle()
+                if lane is not None and lane.used:
+                    lane.release()
+            if not self._stopping:
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+
+    def _open(self) -> None:
+        self._opened = True
+        for job in tuple(self.waiting):
+            if job[2].concurrent and self._start_beside(job):
+                self.waiting.remove(job)
+
+    async def _settle(self) -> None:
+        """Take back the cancellation of one job, and wait for the thread that it left behind."""
+        self._worker.uncancel()
+        if self._lane is not None:
+            await self._lane.idle()
+
+    def _start_beside(self, job: Job) -> bool:
+        if len(self._beside) >= self._max_concurrent:
+            return False
+        _, message, route = job
+        task = asyncio.get_running_loop().create_task(self._run_beside(job))
+        self._beside[message] = route, task
+        task.add_done_callback(lambda _: self._beside.pop(message))
+        if not self.watched:
+            self._timeouts.watch(self)
+        return True
+
+    async def _run_beside(self, job: Job) -> None:
+        handle, message, route = job
+        async with lane_of(self.lanes):
+            await handle(message, route)
+
+    def _look_at(self, message: Message, route: Route, now: float) -> None:
+        if route.timeout is None or message.cancelled:
+            return
+        if not message.deadline:
+            message.deadline = now + route.timeout
+        elif now >= message.deadline:
+            self._on_overdue(message)
+
+
+class Timeouts:
+    """Ends what runs too long: one timer for all busy mailboxes of an event loop.
+
+    A timer per message would cost more than routing it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._busy: set[Mailbox] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, mailbox: Mailbox) -> None:
+        mailbox.watched = True
+        self._busy.add(mailbox)
+        if self._timer is None:
+            self._timer = self._loop.call_later(TICK, self._look)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        for mailbox in tuple(self._busy):
+            if not mailbox.end_overdue(now):
+                mailbox.watched = False
+                self._busy.discard(mailbox)
+        self._timer = self._loop.call_later(TICK, self._look) if self._busy else None

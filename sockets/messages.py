@@ -1,0 +1,66 @@
+"""The message every protocol decodes to and encodes from."""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, final
+
+import msgspec
+
+Frame = str | bytes
+Ref = str | int
+
+CALL_PREFIX = "s:"
+"""How the refs of the server's own calls begin; a client's refs must not."""
+
+
+class Message(msgspec.Struct, eq=False):
+    """What a client's frame means: which route it asks for, with what content.
+
+    `ref` is the client's own mark, repeated in every answer; None asks for no answer.
+    `groups` are the named groups of the regex that its key matched, if one did.
+    `answered` is set by the terminal answer, `cancelled` when the run was stopped before
+    it ended. `deadline` is a time of the event loop's clock, 0 while there is none.
+    """
+
+    key: str | None
+    content: Any
+    ref: Ref | None = None
+    headers: Any = None
+    groups: Mapping[str, str] | None = None
+    answered: bool = False
+    cancelled: bool = False
+    deadline: float = 0.0
+
+
+@final
+class Answer(msgspec.Struct, frozen=True):
+    """The client's answer to a call of the server."""
+
+    ref: Ref
+    status: Any
+    data: Any
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a route may return to set the status, and headers where the protocol has them."""
+
+    data: Any = None
+    status: int = 200
+    headers: dict[str, Any] | None = None
+
+
+def answer_of(value: Any) -> tuple[Any, int, dict[str, Any] | None]:
+    """The data, status and headers that a route's return value stands for."""
+    if value is None:
+        return None, 204, None
+    if type(value) is Reply:
+        return value.data, value.status, value.headers
+    if type(value) is tuple and len(value) == 2 and isinstance(value[1], int):
+        data, status = value
+        if 200 <= status <= 599:
+            return data, int(status), None
+    return value, 200, None
+
+
+current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)
+"""The message that this task or thread is handling."""

@@ -1,0 +1,224 @@
+"""What waits to be written to one connection, in the order in which it was sent."""
+
+import asyncio
+import logging
+import threading
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+from .exceptions import CloseCode
+from .lanes import Lanes
+from .messages import Frame, current_message
+from .sync import DONE
+
+Event = dict[str, Any]
+Send = Callable[[Event], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger("sockets")
+
+_handing_over = threading.Lock()
+
+
+class Outbox:
+    """The frames of one connection on their way to the server.
+
+    They wait until `open` is called (the client was accepted), then while the server's
+    `send` blocks because the client does not read. `send` may be called from any thread,
+    all else from the loop's.
+    """
+
+    def __init__(self, lanes: Lanes, send: Send, limit: int) -> None:
+        self.closed = False
+        self.limit = limit
+        self.writer: asyncio.Task[None] | None = None
+        """Runs while the server does not take frames at once."""
+        self._lanes = lanes
+        self._loop = lanes.loop
+        self._thread = threading.get_ident()
+        self._send = send
+        self._opened = False
+        self._direct = False  # opened, not closed, and nothing waits
+        self._waiting: deque[tuple[Event, int]] = deque()
+        self._bytes = 0
+        self._drained: asyncio.Future[None] | None = None
+        # Bytes that other threads handed over, and those of them that have arrived here.
+        self._handed_over = 0
+        self._arrived = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether more than `limit` bytes wait."""
+        return self._bytes + self._handed_over - self._arrived > self.limit
+
+    def send(self, frame: Frame | None) -> Awaitable[None]:
+        """Send the frame after those sent before it; None is silence.
+
+        The frame is on its way when this returns. Awaiting the result waits for a client
+        that reads slowly; in another thread than the loop's the call itself does.
+        """
+        if frame is None:
+            return DONE
+        kind = "text" if type(frame) is str else "bytes"
+        event: Event = {"type": "websocket.send", kind: frame}
+        if threading.get_ident() == self._thread:
+            if not self._direct:
+                return self._put(event, len(frame))
+            self._write(event)
+            return DONE
+        message = current_message.get()
+        if message is None or not message.cancelled:
+            self._hand_over(event, len(frame))
+        return DONE
+
+    def open(self, event: Event) -> None:
+        """Send the event that accepts the client, then what waited for it."""
+        self._opened = self._direct = True
+        self._write(event)
+        if self._waiting and self.writer is None:
+            self._start_writer(self._flush())
+
+    def close(self, code: int, reason: str) -> None:
+        """Send the closing event after all frames, and take no more."""
+        event = {"type": "websocket.close", "code": int(code), "reason": reason}
+        if self._opened:
+            self._put(event, 0)
+        else:
+            self.drop_waiting()
+            self._write(event)
+        self.closed = True
+        self._direct = False
+
+    def drop_waiting(self) -> None:
+        """Forget what is not written yet."""
+        self._waiting.clear()
+        self._bytes = 0
+
+    def abandon(self) -> None:
+        """Take and write nothing more: the client is gone."""
+        self.closed = True
+        self._direct = False
+        self.drop_waiting()
+
+    async def drain(self) -> None:
+        """Wait until no more than half of the limit waits, or nothing is written any more."""
+        while self.writer is not None and self._bytes * 2 > self.limit:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+
+    async def stop(self, grace: float) -> None:
+        """Wait at most `grace` seconds until all is written, then write no more."""
+        if self.writer is not None:
+            await asyncio.wait([self.writer], timeout=grace)
+        self.abandon()
+        if self.writer is not None:
+            self.writer.cancel()
+
+    def _put(self, event: Event, size: int) -> Awaitable[None]:
+        if self.closed:
+            return DONE
+        if self._direct:
+            self._write(event)
+            return DONE
+        self._waiting.append((event, size))
+        self._bytes += size
+        return Drain(self) if self._opened and self.full else DONE
+
+    def _hand_over(self, event: Event, size: int) -> None:
+        with _handing_over:
+            self._handed_over += size
+        self._loop.call_soon_threadsafe(self._take, event, size)
+        if self.full:
+            with self._lanes.parked() as granted:
+                if granted:
+                    asyncio.run_coroutine_threadsafe(self.drain(), self._loop).result()
+
+    def _take(self, event: Event, size: int) -> None:
+        self._arrived += size
+        self._put(event, size)
+
+    def _write(self, event: Event) -> None:
+        # Nearly always the server takes the frame at once. Its coroutine is stepped by hand,
+        # so that only a client that does not read costs a task.
+        coroutine = self._send(event)
+        try:
+            blocked_on = coroutine.send(None)
+        except StopIteration:
+            return
+        except Exception as fault:
+            if instead := self._refused(event, fault):
+                self._write(instead)
+        else:
+            self._start_writer(self._resume(coroutine, event, blocked_on))
+
+    def _start_writer(self, writing: Coroutine[Any, Any, None]) -> None:
+        self._direct = False
+        self.writer = self._loop.create_task(writing)
+        self.writer.add_done_callback(self._ended)
+
+    async def _resume(self, coroutine: Coroutine[Any, Any, None], event: Event, first: Any) -> None:
+        await self._deliver(event, _continue(coroutine, first))
+        await self._flush()
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            event, size = self._waiting.popleft()
+            await self._deliver(event, self._send(event))
+            self._bytes -= size
+            if self._drained is not None and self._bytes * 2 <= self.limit:
+                self._wake()
+
+    async def _deliver(self, event: Event, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except Exception as fault:
+            if instead := self._refused(event, fault):
+                await self._deliver(instead, self._send(instead))
+
+    def _refused(self, event: Event, fault: Exception) -> Event | None:
+        """What to send in the place of an event that the server did not take."""
+        logger.debug("The server did not take %s: %r", event["type"], fault)
+        self.abandon()
+        if event["type"] == "websocket.close" and event["code"] != CloseCode.NORMAL:
+            # Daphne refuses codes such as 1012 and would leave the client connected.
+            return {"type": "websocket.close", "code": int(CloseCode.NORMAL)}
+        return None
+
+    def _ended(self, writer: "asyncio.Task[None]") -> None:
+        self.writer = None
+        self._direct = not self.closed
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+
+class Drain:
+    """Awaits room in an outbox; forgetting it loses nothing."""
+
+    __slots__ = ("_outbox",)
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._outbox.drain().__await__()
+
+
+@types.coroutine
+def _continue(coroutine: Coroutine[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
+    """Await the rest of a coroutine whose first step was made by hand."""
+    try:
+        while True:
+            try:
+                sent = yield blocked_on
+            except BaseException as fault:
+                blocked_on = coroutine.throw(fault)
+            else:
+                blocked_on = coroutine.send(sent)
+    except StopIteration:
+        return

@@ -1,0 +1,1 @@
+"""The wire formats: one file each; `base` says what a protocol is."""

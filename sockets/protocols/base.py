@@ -1,0 +1,52 @@
+"""What a protocol is: a translation between frames on the wire and messages."""
+
+from typing import Any, ClassVar
+
+from ..exceptions import SocketError
+from ..messages import Answer, Frame, Message, Ref
+
+
+class Protocol:
+    """One wire format. It translates and never acts; one instance serves all connections.
+
+    Where an encoding method returns None, this protocol stays silent.
+    """
+
+    subprotocol: ClassVar[str | None] = None
+    """The WebSocket subprotocol that a client asks for to get this format."""
+
+    def key(self, name: str) -> str:
+        """The key of a route that was declared without one, from its function's name."""
+        raise NotImplementedError
+
+    def decode(self, frame: Frame) -> Message | Answer:
+        """What a client's frame means; raises `InvalidFrame` where it means nothing."""
+        raise NotImplementedError
+
+    def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame | None:
+        """The terminal answer to a message."""
+        raise NotImplementedError
+
+    def part(self, message: Message, data: Any) -> Frame | None:
+        """One part of a streamed answer."""
+        raise NotImplementedError
+
+    def end(self, message: Message) -> Frame | None:
+        """The terminal answer after the last part."""
+        raise NotImplementedError
+
+    def error(self, error: SocketError, message: Message | None) -> Frame | None:
+        """A refusal, of a message or of a frame that was none."""
+        raise NotImplementedError
+
+    def event(self, content: Any) -> Frame | None:
+        """Content that answers nothing."""
+        raise NotImplementedError
+
+    def action(self, type: str, fields: dict[str, Any]) -> Frame | None:
+        """A named event with fields."""
+        raise NotImplementedError
+
+    def call(self, type: str, ref: Ref, data: Any) -> Frame | None:
+        """A question to the client, which it answers with the same ref."""
+        raise NotImplementedError

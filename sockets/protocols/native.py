@@ -1,0 +1,118 @@
+"""The native wire: JSON text, one flat object a message."""
+
+from typing import Any, NoReturn
+
+import msgspec
+from django.utils.functional import Promise
+from msgspec import UNSET, UnsetType
+
+from ..exceptions import InvalidFrame, SocketError
+from ..messages import CALL_PREFIX, Answer, Frame, Message, Ref
+from .base import Protocol
+
+
+def encodable(value: Any) -> Any:
+    """A value of Python or Django that JSON has no form for, as one that it has.
+
+    Lazy translations become text; subclasses of str, int and float, such as SafeString,
+    their plain value. Anything else raises `TypeError` naming its type.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Promise):
+        return str(value)
+    raise TypeError(
+        f"expected JSON-ready content, got a {type(value).__module__}.{type(value).__qualname__}; "
+        "send its values instead"
+    )
+
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder(enc_hook=encodable).encode
+
+
+class Answered(msgspec.Struct):
+    """The frame of a reply."""
+
+    type: str | None
+    ref: Ref | UnsetType
+    status: int
+    data: Any = UNSET
+
+
+class Native(Protocol):
+    """`{"type": KEY, "ref"?: str or int, ...fields}` and its answers."""
+
+    subprotocol = "sockets.json"
+
+    def key(self, name: str) -> str:
+        return name.removeprefix("on_").upper()
+
+    def decode(self, frame: Frame) -> Message | Answer:
+        if type(frame) is not str:
+            raise InvalidFrame(f"expected a JSON text frame, got {len(frame)} bytes.")
+        try:
+            content = _decode(frame)
+        except (ValueError, RecursionError) as fault:
+            # msgspec's own errors and UnicodeEncodeError are ValueErrors.
+            raise InvalidFrame(f"expected a JSON object: {fault}.") from None
+        if type(content) is not dict:
+            raise InvalidFrame(f"expected a JSON object, got {_kind(content)}.")
+        key, ref = content.get("type"), content.get("ref")
+        if type(ref) is not str and type(ref) is not int and ref is not None:
+            raise InvalidFrame(f"expected ref to be a string or an integer, got {_kind(ref)}.")
+        if type(key) is not str and (key is not None or "type" in content):
+            _refuse_type(key, ref)
+        if type(ref) is str and ref.startswith(CALL_PREFIX):
+            return Answer(ref, content.get("status", 200), content.get("data"))
+        return Message(key, content, ref)
+
+    def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame | None:
+        if status == 204:
+            data = UNSET
+            if message.ref is None:
+                return None
+        ref = UNSET if message.ref is None else message.ref
+        return _encode(Answered(message.key, ref, status, data)).decode()
+
+    def part(self, message: Message, data: Any) -> Frame | None:
+        return self.reply(message, data, 206, None)
+
+    def end(self, message: Message) -> Frame | None:
+        if message.ref is None:
+            return None
+        return _encode(Answered(message.key, message.ref, 200)).decode()
+
+    def error(self, error: SocketError, message: Message | None) -> Frame:
+        frame = {
+            "type": "ERROR",
+            "status": error.status,
+            "details": error.details,
+            "errors": error.errors,
+            "success": False,
+        }
+        if message is not None and message.ref is not None:
+            frame["ref"] = message.ref
+        return _encode(frame).decode()
+
+    def event(self, content: Any) -> Frame:
+        return _encode(content).decode()
+
+    def action(self, type: str, fields: dict[str, Any]) -> Frame:
+        return _encode({"type": type, **fields}).decode()
+
+    def call(self, type: str, ref: Ref, data: Any) -> Frame:
+        return _encode({"type": type, "ref": ref, "data": data}).decode()
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
+def _refuse_type(key: Any, ref: Ref | None) -> NoReturn:
+    raise InvalidFrame(f"expected type to be a string, got {_kind(key)}.", ref=ref)

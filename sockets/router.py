@@ -1,0 +1,223 @@
+"""Declaring a view's socket routes with decorators."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, Unpack, overload
+
+from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind, name_of, unwrap
+from .exceptions import DeclarationError, suggest
+from .handlers import RoutedSocketHandler
+from .routes import Key, Route, RouteOptions, prefixed
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Class attributes of a handler that the decorators fill.
+DECORATED = {"routes", "connect_hooks", "disconnect_hooks", "default_route", "view_class"}
+
+
+class SocketRouter:
+    """The socket side of a view: decorators register functions, the `Handler` serves them.
+
+    `handler` is the base class of that Handler. Other keyword arguments are class attributes
+    set on it, as is any attribute set on the router: `socket.login_required = True`. Each
+    view class has a router of its own; one that inherits a router has a copy of it.
+    """
+
+    def __init__(
+        self, handler: type[RoutedSocketHandler] = RoutedSocketHandler, **attributes: Any
+    ) -> None:
+        if not (isinstance(handler, type) and issubclass(handler, RoutedSocketHandler)):
+            raise DeclarationError(
+                f"expected a subclass of RoutedSocketHandler as handler, got {handler!r}"
+            )
+        self._base = handler
+        self._attributes: dict[str, Any] = {}
+        self._routes: list[Route] = []
+        self._connect_hooks: list[Callable[..., Any]] = []
+        self._disconnect_hooks: list[Callable[..., Any]] = []
+        self._default_route: Callable[..., Any] | None = None
+        self._handler: type[RoutedSocketHandler] | None = None
+        self._owner: type | None = None
+        self._name = "socket"
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    @overload
+    def route(self, function: F, /) -> F: ...
+    @overload
+    def route(self, *keys: Key, **options: Unpack[RouteOptions]) -> Callable[[F], F]: ...
+    def route(self, *keys: Any, **options: Any) -> Any:
+        """Route messages with these keys, strings or compiled regexes, to the function.
+
+        Without keys the function's name is the key, by the protocol's rule. Of all routes
+        that match, the one defined last wins.
+        """
+        if len(keys) == 1 and not options and (callable(keys[0]) or _is_method(keys[0])):
+            return self.route()(keys[0])
+
+        def register(function: F) -> F:
+            self._refuse_if_made()
+            plain = unwrap(function)
+            self._routes.append(Route.of(keys or (self._key_for(plain),), plain, **options))
+            return function
+
+        return register
+
+    def connect(self, function: F) -> F:
+        """Call the function before a client is accepted; raising or closing refuses it."""
+        return self._add_hook(self._connect_hooks, function, HOOK_WORDS)
+
+    def disconnect(self, function: F) -> F:
+        """Call the function once a client is gone, whatever the reason."""
+        return self._add_hook(self._disconnect_hooks, function, DISCONNECT_WORDS)
+
+    def default_route(self, function: F) -> F:
+        """Call the function with messages that no route matches."""
+        self._refuse_if_made()
+        plain = unwrap(function)
+        Route.of((), plain)
+        if self._default_route is not None:
+            raise DeclarationError(
+                f"{name_of(plain)}: the default route is {name_of(self._default_route)} already; "
+                "keep one of them"
+            )
+        self._default_route = plain
+        return function
+
+    def include(self, router: "SocketRouter", prefix: str = "") -> None:
+        """Add another router's routes and hooks here, its keys beginning with `prefix`.
+
+        An included route that would hide one defined before it is an error, and so are
+        attributes of the other router that differ from those of this one.
+        """
+        self._refuse_if_made()
+        for name, value in router._attributes.items():
+            if self._value(name) != value:
+                raise DeclarationError(
+                    f"the included router has {name} = {value!r}, which would be "
+                    f"{self._value(name)!r} here; set it on the including router too"
+                )
+        included = [prefixed(route, prefix) for route in router._routes]
+        for route in included:
+            for earlier in self._routes:
+                if key := route.hides(earlier):
+                    raise DeclarationError(
+                        f"including {name_of(route.function)} would hide "
+                        f"{name_of(earlier.function)}, which has the key {key!r}; give a prefix"
+                    )
+        self._routes += included
+        self._connect_hooks += router._connect_hooks
+        self._disconnect_hooks += router._disconnect_hooks
+        if router._default_route is not None:
+            self.default_route(router._default_route)
+
+    @property
+    def Handler(self) -> type[RoutedSocketHandler]:
+        """The Channels consumer that serves this router; `Handler.as_asgi()` mounts it."""
+        if self._handler is None:
+            self._handler = self._make_handler()
+        return self._handler
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self._owner is not None:
+            setattr(owner, name, self._copy(owner, name))
+        else:
+            self._owner, self._name = owner, name
+
+    def __get__(self, instance: object, owner: type) -> "SocketRouter":
+        if self._owner is None or owner is self._owner:
+            return self
+        copy = self._copy(owner, self._name)
+        setattr(owner, self._name, copy)
+        return copy
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+            return
+        known = _attributes_of(self._base)
+        if name not in known:
+            raise DeclarationError(
+                f"{self._base.__qualname__} has no attribute {name!r}; {suggest(name, known)}"
+            )
+        self._refuse_if_made()
+        self._attributes[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = _attributes_of(self._base)
+        if name in known:
+            return self._value(name)
+        decorators = {"route", "connect", "disconnect", "default_route", "include", "Handler"}
+        raise AttributeError(
+            f"a SocketRouter has no attribute {name!r}; {suggest(name, decorators | known)}"
+        )
+
+    def _value(self, name: str) -> Any:
+        return self._attributes.get(name, getattr(self._base, name))
+
+    def _key_for(self, function: Callable[..., Any]) -> str:
+        protocol = self._value("protocols")[0]
+        return str(protocol.key(name_of(function).rpartition(".")[2]))
+
+    def _add_hook(self, hooks: list[Callable[..., Any]], function: F, words: Words) -> F:
+        self._refuse_if_made()
+        plain = unwrap(function)
+        bind(plain, words)
+        hooks.append(plain)
+        return function
+
+    def _refuse_if_made(self) -> None:
+        if self._handler is not None:
+            raise DeclarationError(
+                f"{self._handler.__qualname__} is made already and would not see the change; "
+                "declare all of a router before its Handler is first used"
+            )
+
+    def _copy(self, owner: type, name: str) -> "SocketRouter":
+        copy = SocketRouter(self._base)
+        copy._attributes = dict(self._attributes)
+        copy._routes = list(self._routes)
+        copy._connect_hooks = list(self._connect_hooks)
+        copy._disconnect_hooks = list(self._disconnect_hooks)
+        copy._default_route = self._default_route
+        copy._owner, copy._name = owner, name
+        return copy
+
+    def _make_handler(self) -> type[RoutedSocketHandler]:
+        base, owner = self._base, self._owner
+        namespace: dict[str, Any] = {
+            **self._attributes,
+            "routes": (*base.routes, *self._routes),
+            "connect_hooks": (*base.connect_hooks, *self._connect_hooks),
+            "disconnect_hooks": (*base.disconnect_hooks, *self._disconnect_hooks),
+        }
+        if self._default_route is not None:
+            namespace["default_route"] = staticmethod(self._default_route)
+        name = "SocketHandler"
+        if owner is not None:
+            name = f"{owner.__name__}Handler"
+            namespace["view_class"] = owner
+            namespace["__module__"] = owner.__module__
+            namespace["__qualname__"] = f"{owner.__qualname__}.{self._name}.Handler"
+            namespace["__doc__"] = f"The sockets of {owner.__qualname__}."
+        return type(name, (base,), namespace)
+
+
+def _is_method(given: object) -> bool:
+    return isinstance(given, staticmethod | classmethod)
+
+
+def _attributes_of(handler: type) -> set[str]:
+    """The public class attributes of a handler that are data."""
+    return {
+        name
+        for name in dir(handler)
+        if not name.startswith("_") and name not in DECORATED and _is_data(handler, name)
+    }
+
+
+def _is_data(handler: type, name: str) -> bool:
+    value = inspect.getattr_static(handler, name)
+    return not (callable(value) or hasattr(value, "__get__"))

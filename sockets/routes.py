@@ -1,0 +1,149 @@
+"""Which function a message goes to."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
+
+from .arguments import ROUTE_WORDS, Call, Function, Groups, bind, is_generator, name_of, unwrap
+from .exceptions import DeclarationError, suggest
+
+Key = str | re.Pattern[str]
+
+CACHED_KEYS = 1024
+"""Found keys that a table remembers."""
+CACHED_KEY_LENGTH = 128
+"""Characters of the longest key that it remembers."""
+
+
+class RouteOptions(TypedDict, total=False):
+    """What may be set per route."""
+
+    concurrent: bool
+    timeout: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A function and the keys that lead to it.
+
+    `concurrent` runs it beside the connection's other messages instead of in their order;
+    generators are concurrent unless told otherwise. `timeout` is in seconds; None is without
+    limit. `at_once` calls `function(socket, message)` itself, ahead of all that waits: it must
+    neither wait nor raise.
+    """
+
+    keys: tuple[Key, ...]
+    function: Function
+    call: Call
+    concurrent: bool
+    timeout: float | None = None
+    has_timeout: bool = False
+    at_once: bool = False
+
+    @classmethod
+    def of(cls, keys: Iterable[Key], function: Function, **options: Any) -> "Route":
+        """A route with its options checked and its arguments bound, or a `DeclarationError`."""
+        function = unwrap(function)
+        where = name_of(function)
+        for option in options.keys() - RouteOptions.__annotations__.keys():
+            known = RouteOptions.__annotations__
+            raise DeclarationError(f"{where}: no option {option!r}; {suggest(option, known)}")
+        keys = tuple(keys)
+        groups = _common_groups(keys, where)
+        if "timeout" in options:
+            options["has_timeout"] = True
+            _check_timeout(options["timeout"], where)
+        options.setdefault("concurrent", is_generator(function))
+        return cls(
+            keys=keys, function=function, call=bind(function, ROUTE_WORDS, groups), **options
+        )
+
+    def hides(self, earlier: "Route") -> Key | None:
+        """The first key of an earlier route that this one would answer instead, or None."""
+        for key in earlier.keys:
+            for own in self.keys:
+                if own == key or (
+                    isinstance(own, re.Pattern) and isinstance(key, str) and own.match(key)
+                ):
+                    return key
+        return None
+
+
+class Routes:
+    """The routes of a handler, in the order in which they were defined: the last match wins."""
+
+    def __init__(
+        self, routes: Iterable[Route], *, default: Route | None, timeout: float | None
+    ) -> None:
+        self._timeout = timeout
+        self.routes = tuple(map(self.timed, routes))
+        self.default = default and self.timed(default)
+        self.found: dict[str | None, tuple[Route, Groups | None]] = {}
+        self._exact: dict[str, tuple[int, Route]] = {}
+        self._patterns: list[tuple[int, re.Pattern[str], Route]] = []
+        for position, route in enumerate(self.routes):
+            for key in route.keys:
+                if isinstance(key, str):
+                    self._exact[key] = position, route
+                else:
+                    self._patterns.insert(0, (position, key, route))
+
+    def timed(self, route: Route) -> Route:
+        """The route with this table's time-out where it has none of its own."""
+        return route if route.has_timeout else replace(route, timeout=self._timeout)
+
+    def find(self, key: str) -> tuple[Route, Groups | None] | None:
+        """The route for a key, with the named groups of its regex; None where none matches.
+
+        Callers ask the dict `found` first, which holds the latest keys that were found.
+        """
+        found = self._search(key)
+        if found is not None and len(key) <= CACHED_KEY_LENGTH:
+            if len(self.found) >= CACHED_KEYS:
+                self.found.clear()
+            self.found[key] = found
+        return found
+
+    def _search(self, key: str) -> tuple[Route, Groups | None] | None:
+        exact_position, exact = self._exact.get(key, (-1, None))
+        for position, pattern, route in self._patterns:
+            if position < exact_position:
+                break
+            if match := pattern.match(key):
+                return route, match.groupdict()
+        return None if exact is None else (exact, None)
+
+
+def prefixed(route: Route, prefix: str) -> Route:
+    """The route with a literal prefix before each of its keys."""
+    return replace(route, keys=tuple(_prefixed_key(key, prefix) for key in route.keys))
+
+
+def _prefixed_key(key: Key, prefix: str) -> Key:
+    if isinstance(key, str):
+        return prefix + key
+    # Inline flags may stand at the very start only; the compiled pattern has them as flags.
+    pattern = re.sub(r"^\(\?[aiLmsux]+\)", "", key.pattern).removeprefix("^")
+    literal = f"(?-i:{re.escape(prefix)})" if key.flags & re.IGNORECASE else re.escape(prefix)
+    return re.compile(f"{literal}(?:{pattern})" if prefix else key.pattern, key.flags)
+
+
+def _common_groups(keys: tuple[Key, ...], where: str) -> frozenset[str]:
+    """The named groups of all keys, each checked to be a key."""
+    groups: set[str] = set()
+    for key in keys:
+        if isinstance(key, re.Pattern) and isinstance(key.pattern, str):
+            groups.update(key.groupindex)
+        elif not isinstance(key, str):
+            raise DeclarationError(
+                f"{where}: expected a string or a compiled regex over text as key, got {key!r}"
+            )
+    return frozenset(groups)
+
+
+def _check_timeout(timeout: Any, where: str) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+        raise DeclarationError(f"{where}: expected timeout in seconds or None, got {timeout!r}")

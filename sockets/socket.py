@@ -1,0 +1,211 @@
+"""What a handler offers its functions: one client to send to, and what is known of it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from django.http import HttpHeaders
+from django.utils.functional import cached_property
+
+from .calls import Calls
+from .exceptions import CloseCode, Disconnected, HandlerFault, LanesBusy, SocketError
+from .hub import Hub
+from .messages import Message, Ref, current_message
+from .outbox import Outbox, Send
+from .protocols.base import Protocol
+from .protocols.native import Native
+from .scope import Scope, client_ip, get_user, negotiate, read_headers
+from .sync import DONE, dual
+
+logger = logging.getLogger("sockets")
+
+
+class ClientSocket:
+    """The outgoing half of a connection.
+
+    Sends, replies and closes act at the call, from any thread and colour, in the order of
+    the calls. What they return may be awaited, which waits for a client that reads slowly,
+    or forgotten, which loses nothing.
+    """
+
+    protocols: ClassVar[tuple[Protocol, ...]] = (Native(),)
+    """The wire formats on offer; a client that asks for no subprotocol gets the first."""
+    refuse_at_handshake: ClassVar[bool] = False
+    """Refuse clients with an HTTP 403 instead of accepting and closing with a code."""
+    outbox_bytes: ClassVar[int] = 1024 * 1024
+    """Bytes that may wait for a slow client before its handlers wait too."""
+    view_class: ClassVar[type | None] = None
+
+    def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
+        self.scope: Scope = scope
+        self.loop = hub.loop
+        self.loop_thread = threading.get_ident()
+        self._hub = hub
+        self._protocol, self._subprotocol = negotiate(scope, self.protocols)
+        self._outbox = Outbox(hub.lanes, send, self.outbox_bytes)
+        self._calls = Calls()
+        self._refs: dict[Ref | None, Message] = {}
+        self._accepted = False
+        self._closed: int | None = None
+        self._reader: asyncio.Task[Any] | None = asyncio.current_task()
+
+    def send_json(self, content: Any) -> Awaitable[None]:
+        """Send an event to this client."""
+        return self._outbox.send(self._protocol.event(content))
+
+    def send_action(self, type: str, /, **fields: Any) -> Awaitable[None]:
+        """Send the event `{"type": type, ...fields}`."""
+        if "ref" in fields:
+            raise ValueError("expected fields without 'ref', which marks replies; rename it")
+        return self._outbox.send(self._protocol.action(type, fields))
+
+    def send(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> Awaitable[None]:
+        """Send a frame as it is, in no protocol."""
+        if (text_data is None) == (bytes_data is None):
+            raise ValueError("expected either text_data or bytes_data")
+        return self._outbox.send(bytes_data if text_data is None else text_data)
+
+    def reply(self, data: Any = None, status: int = 200) -> Awaitable[None]:
+        """Answer the message being handled, before its handler returns."""
+        message = current_message.get()
+        if message is None:
+            raise RuntimeError("expected a message being handled; there is none to reply to here")
+        if message.answered and not message.cancelled:
+            raise RuntimeError("this message has its answer already; send_json sends more")
+        if data is None and status == 200:
+            status = 204
+        return self._answer(message, data, status)
+
+    @dual
+    async def call(self, type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
+        """Ask the client and return its answer: awaited in `async def`, blocking in `def`.
+
+        Raises `CallError` with the status and data of an answer that is no success,
+        `CallTimeout` after `timeout` seconds, `Disconnected` when the client leaves, and in
+        `def` `LanesBusy` when half of the threads wait for clients. In a connect hook it
+        accepts the client first.
+        """
+        await self._accept()
+        if self._closed is not None:
+            raise Disconnected(self._closed)
+        ref, future = self._calls.begin()
+        self._outbox.send(self._protocol.call(type, ref, data))
+        return await self._calls.wait(ref, future, timeout)
+
+    @dual
+    async def accept(self, subprotocol: str | None = None) -> None:
+        """Accept the client now instead of after the connect hooks."""
+        await self._accept(subprotocol)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> Awaitable[None]:
+        """Close after what was sent; before accept, refuse the client."""
+        if threading.get_ident() == self.loop_thread:
+            self._close(code or CloseCode.NORMAL, reason or "")
+        else:
+            self.loop.call_soon_threadsafe(self._close, code or CloseCode.NORMAL, reason or "")
+        return DONE
+
+    @property
+    def user(self) -> Any:
+        """The user of the handshake's session, or an `AnonymousUser`."""
+        return get_user(self.scope)
+
+    @property
+    def session(self) -> Any:
+        return self.scope.get("session")
+
+    @property
+    def path(self) -> str:
+        return self.scope["path"]  # type: ignore[no-any-return]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The URL's arguments, as in a view."""
+        return self.scope.get("url_route", {}).get("kwargs", {})  # type: ignore[no-any-return]
+
+    @cached_property
+    def headers(self) -> HttpHeaders:
+        """The handshake's headers, as `request.headers`."""
+        return read_headers(self.scope)
+
+    @property
+    def user_ip(self) -> str | None:
+        return client_ip(self.scope)
+
+    @cached_property
+    def state(self) -> SimpleNamespace:
+        """Whatever the functions of this connection want to remember."""
+        return SimpleNamespace()
+
+    @cached_property
+    def view(self) -> Any:
+        """An instance of the view class with this path's `kwargs`; None without a view."""
+        if self.view_class is None:
+            return None
+        view: Any = self.view_class(**self.scope.get("view_initkwargs", {}))
+        view.args = self.scope.get("url_route", {}).get("args", ())
+        view.kwargs = self.kwargs
+        return view
+
+    @contextmanager
+    def blocking(self) -> Iterator[None]:
+        """Leave for another thread to wait for this client; raises `LanesBusy`."""
+        with self._hub.lanes.parked() as granted:
+            if not granted:
+                raise LanesBusy("Too many handlers wait for their clients; try again.")
+            yield
+
+    async def _accept(self, subprotocol: str | None = None) -> None:
+        if not self._accepted and self._closed is None:
+            self._open_outbox(subprotocol)
+
+    def _open_outbox(self, subprotocol: str | None = None) -> None:
+        self._accepted = True
+        chosen = subprotocol or self._subprotocol
+        self._outbox.open({"type": "websocket.accept", "subprotocol": chosen})
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._closed is not None:
+            return
+        if not self._accepted and not self.refuse_at_handshake:
+            # Browsers see a code only after accept; refused before it, they see 1006.
+            self._open_outbox()
+        self._closed = int(code)
+        self._outbox.close(code, reason)
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+
+    def _answer(
+        self, message: Message, data: Any, status: int = 200, headers: Any = None
+    ) -> Awaitable[None]:
+        """Send the terminal answer, unless there was one."""
+        if message.answered:
+            return DONE
+        frame = self._protocol.reply(message, data, status, headers)
+        message.answered = True
+        self._refs.pop(message.ref, None)
+        return self._outbox.send(frame)
+
+    def _fail(self, message: Message, error: SocketError) -> None:
+        """Send an ERROR as the terminal answer, unless there was one."""
+        if not message.answered:
+            self._settle(message)
+            self._tell(message, error)
+
+    def _tell(self, message: Message, error: SocketError) -> None:
+        try:
+            frame = self._protocol.error(error, message)
+        except Exception:
+            logger.exception("The details of %r cannot be sent", error)
+            frame = self._protocol.error(HandlerFault("The server failed."), message)
+        self._outbox.send(frame)
+
+    def _settle(self, message: Message) -> None:
+        message.answered = True
+        self._refs.pop(message.ref, None)
