@@ -84,6 +84,8 @@ def bind(
         _getter(parameter, words, groups, where, first=index == 0)
         for index, parameter in enumerate(positional)
     ]
+    if is_generator(function) and "content" not in words:
+        raise DeclarationError(f"{where}: a hook answers nobody, so it cannot be a generator")
     start = _starter(function)
     if fields:
         if "content" not in words:

@@ -176,8 +176,7 @@ class CallError(SocketError):
     """The client answered a call with `status`, which is not 2xx, and `data`."""
 
     def __init__(self, status: int, data: Any = None) -> None:
-        valid = status if 400 <= status <= 599 else HTTPStatus.BAD_GATEWAY
-        super().__init__(f"The client answered the call with status {status}.", status=valid)
+        super().__init__(f"The client answered the call with status {status}.")
         self.status = status
         self.data = data
 
@@ -211,6 +210,8 @@ def as_socket_error(fault: BaseException) -> SocketError | None:
     Django's own exceptions keep the status that a view would give them; those of
     Django REST framework keep their own.
     """
+    if isinstance(fault, CallError) and not 400 <= fault.status <= 599:
+        return SocketError(fault.details, status=HTTPStatus.BAD_GATEWAY)
     if isinstance(fault, SocketError):
         return fault
     if isinstance(fault, PermissionDenied):

@@ -88,11 +88,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
         super().__init_subclass__(**kwargs)
         cls._declared = Declaration(cls, RoutedSocketHandler)
 
-    @classmethod
-    def key_for(cls, name: str) -> str:
-        """The key of a route declared without one, by the first protocol's rule."""
-        return cls.protocols[0].key(name)
-
     def connect(self) -> Any:
         """A hook before accept, which follows unless the hook closed or raised."""
 
@@ -125,15 +120,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
             max_concurrent=self.max_concurrent,
             on_overdue=self._time_out,
         )
-        self._mailbox.start(self._open())
+        self._mailbox.start(self._open)
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""
         limit = asyncio.timeout(HANDSHAKE)
         try:
             async with limit:
-                if self.login_required and not self.user.is_authenticated:
-                    raise LoginRequired(NOT_LOGGED_IN)
+                self._check_login()
                 await self._join_layer()
                 self._hooked = True
                 for hook in self._declared.connect_hooks:
@@ -145,6 +139,16 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
         except Exception as fault:
             self._refuse(TimedOut("The handshake took too long.") if limit.expired() else fault)
             return False
+
+    def _check_login(self) -> None:
+        if self.login_required and not self.user.is_authenticated:
+            if "user" not in self.scope:
+                logger.error(
+                    "%s.login_required: expected the scope to have a user; mount it with "
+                    "sockets.asgi.get_asgi_application() or inside AuthMiddlewareStack.",
+                    type(self).__qualname__,
+                )
+            raise LoginRequired(NOT_LOGGED_IN)
 
     async def _join_layer(self) -> None:
         if self._declared.uses_layer:
@@ -161,7 +165,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
         if isinstance(error, LoginRequired) and not self.refuse_at_handshake:
             self._open_outbox()
             self._receive = self._send_to_login  # type: ignore[method-assign]
-            self._patience = self.loop.call_later(FIRST_FRAME, self._send_to_login)
+            patience = 0.0 if self._mailbox.waiting else FIRST_FRAME
+            self._patience = self.loop.call_later(patience, self._send_to_login)
         else:
             self._close(error.close_code, error.details)
 

@@ -130,17 +130,29 @@ class LaneThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            while (call := self._next()) is not None:
-                while call is not None:
-                    call(self)
-                    _drop_broken_connections()
-                    call = self.lanes.take_back(self)
+            call = self._next()
+            while call is not None:
+                call = self._serve(call) or self._next()
         finally:
             connections.close_all()
             try:
                 self.lanes.loop.call_soon_threadsafe(_finish, self.ended)
             except RuntimeError:
                 logger.debug("The event loop was closed before %s ended.", self.name)
+
+    def _serve(self, call: "Call") -> "Call | None":
+        """Make the call; returns the one to make next if it waits already."""
+        run = call.future.set_running_or_notify_cancel()
+        if run:
+            call.lane.began(self)
+            call.run()
+            _drop_broken_connections()
+        # Free again before the result is known: what follows it finds this thread.
+        following = self.lanes.take_back(self)
+        call.lane.ended()
+        if run:
+            call.deliver()
+        return following
 
     def _next(self) -> "Call | None":
         while True:
@@ -228,28 +240,27 @@ class Lane(Executor):
 class Call:
     """One function call on its way through a lane."""
 
-    __slots__ = ("function", "future", "lane", "since")
-
     def __init__(self, lane: Lane, function: Callable[[], Any]) -> None:
         self.lane = lane
-        self.function = function
         self.future: Future[Any] = Future()
         self.since = 0.0
+        self._function = function
+        self._result: Any = None
+        self._fault: BaseException | None = None
 
-    def __call__(self, thread: LaneThread) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            self.lane.ended()
-            return
-        self.lane.began(thread)
+    def run(self) -> None:
         try:
-            result = self.function()
+            self._result = self._function()
         except BaseException as fault:
-            self.lane.ended()
-            self.future.set_exception(fault)
-            del self  # or the fault's traceback would keep the fault alive through this frame
+            self._fault = fault
+
+    def deliver(self) -> None:
+        """Hand over the result; keeping the fault would keep the frames of its traceback."""
+        if self._fault is None:
+            self.future.set_result(self._result)
         else:
-            self.lane.ended()
-            self.future.set_result(result)
+            self.future.set_exception(self._fault)
+            self._fault = None
 
     def refuse(self, fault: Exception) -> None:
         """Answer without having run."""

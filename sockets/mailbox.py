@@ -10,6 +10,7 @@ from .messages import Message
 from .routes import Route
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
+Opening = Callable[[], Coroutine[Any, Any, bool]]
 Job = tuple[Handle, Message, Route]
 
 TICK = 0.05
@@ -48,7 +49,7 @@ class Mailbox:
         self._stopping = False
         self._worker: asyncio.Task[None]
 
-    def start(self, opening: Coroutine[Any, Any, bool]) -> None:
+    def start(self, opening: Opening) -> None:
         self._worker = asyncio.get_running_loop().create_task(self._work(opening))
 
     def post(self, handle: Handle, message: Message, route: Route) -> bool:
@@ -89,12 +90,13 @@ class Mailbox:
     async def stop(self, grace: float, *, finish: bool) -> None:
         """Begin nothing more; end what runs, or with `finish` let it end by itself.
 
-        After `grace` seconds what still runs is left alone.
+        Threads are waited for. What still runs after `grace` seconds is left alone.
         """
         self._stopping = True
         self.waiting.clear()
         tasks = {self._worker, *(task for _, task in self._beside.values())}
         if self._idle is not None:
+            self._idle = None
             self._worker.cancel()
         if finish:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
@@ -103,13 +105,20 @@ class Mailbox:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0 if finish else grace)
 
-    async def _work(self, opening: Coroutine[Any, Any, bool]) -> None:
-        if not await opening:
-            return
+    async def _work(self, opening: Opening) -> None:
+        lane = self._lane
+        try:
+            if await opening():
+                if lane is not None:
+                    lane.release()
+                self._open()
+                await self._work_in_order()
+        finally:
+            if lane is not None:
+                await lane.idle()
+
+    async def _work_in_order(self) -> None:
         waiting, lane = self.waiting, self._lane
-        if lane is not None:
-            lane.release()
-        self._open()
         while not self._stopping:
             while waiting:
                 self._running = handle, message, route = waiting.popleft()
@@ -154,8 +163,12 @@ class Mailbox:
 
     async def _run_beside(self, job: Job) -> None:
         handle, message, route = job
-        async with lane_of(self.lanes):
-            await handle(message, route)
+        async with lane_of(self.lanes) as lane:
+            try:
+                await handle(message, route)
+            finally:
+                if lane is not None:
+                    await lane.idle()
 
     def _look_at(self, message: Message, route: Route, now: float) -> None:
         if route.timeout is None or message.cancelled:
@@ -189,8 +202,10 @@ class Timeouts:
 
     def _look(self) -> None:
         now = self._loop.time()
-        for mailbox in tuple(self._busy):
-            if not mailbox.end_overdue(now):
-                mailbox.watched = False
-                self._busy.discard(mailbox)
-        self._timer = self._loop.call_later(TICK, self._look) if self._busy else None
+        try:
+            for mailbox in tuple(self._busy):
+                if not mailbox.end_overdue(now):
+                    mailbox.watched = False
+                    self._busy.discard(mailbox)
+        finally:
+            self._timer = self._loop.call_later(TICK, self._look) if self._busy else None

@@ -18,6 +18,9 @@ Send = Callable[[Event], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("sockets")
 
+MAX_REASON = 123
+"""Bytes of a closing reason (RFC 6455, 5.5: a control frame holds 125, the code takes two)."""
+
 _handing_over = threading.Lock()
 
 
@@ -81,6 +84,7 @@ class Outbox:
 
     def close(self, code: int, reason: str) -> None:
         """Send the closing event after all frames, and take no more."""
+        reason = reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
         event = {"type": "websocket.close", "code": int(code), "reason": reason}
         if self._opened:
             self._put(event, 0)
@@ -92,14 +96,14 @@ class Outbox:
 
     def drop_waiting(self) -> None:
         """Forget what is not written yet."""
+        self._bytes -= sum(size for _, size in self._waiting)
         self._waiting.clear()
-        self._bytes = 0
 
     def abandon(self) -> None:
         """Take and write nothing more: the client is gone."""
-        self.closed = True
-        self._direct = False
-        self.drop_waiting()
+        self._shut()
+        if self.writer is not None:
+            self.writer.cancel()
 
     async def drain(self) -> None:
         """Wait until no more than half of the limit waits, or nothing is written any more."""
@@ -113,8 +117,6 @@ class Outbox:
         if self.writer is not None:
             await asyncio.wait([self.writer], timeout=grace)
         self.abandon()
-        if self.writer is not None:
-            self.writer.cancel()
 
     def _put(self, event: Event, size: int) -> Awaitable[None]:
         if self.closed:
@@ -180,7 +182,7 @@ class Outbox:
     def _refused(self, event: Event, fault: Exception) -> Event | None:
         """What to send in the place of an event that the server did not take."""
         logger.debug("The server did not take %s: %r", event["type"], fault)
-        self.abandon()
+        self._shut()
         if event["type"] == "websocket.close" and event["code"] != CloseCode.NORMAL:
             # Daphne refuses codes such as 1012 and would leave the client connected.
             return {"type": "websocket.close", "code": int(CloseCode.NORMAL)}
@@ -190,6 +192,11 @@ class Outbox:
         self.writer = None
         self._direct = not self.closed
         self._wake()
+
+    def _shut(self) -> None:
+        self.closed = True
+        self._direct = False
+        self.drop_waiting()
 
     def _wake(self) -> None:
         if self._drained is not None:

@@ -1,0 +1,27 @@
+"""What the whole suite shares."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sockets.hub import Hub
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No test leaves a thread of the lanes or a hub behind."""
+    yield
+    for thread in threading.enumerate():
+        if "sockets-lane" in thread.name:
+            thread.join(timeout=1.0)  # it has told that it ends
+            assert not thread.is_alive()
+    assert not Hub._by_loop
+
+
+async def until(condition, timeout: float = 2.0) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)

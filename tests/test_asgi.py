@@ -1,0 +1,126 @@
+"""Mounting handlers at their views' own URLs."""
+
+import pytest
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.test import Client as Browser
+from django.urls import include, path, re_path
+from django.views import View
+
+from sockets import SocketRouter
+from sockets.asgi import find_router, get_asgi_application
+
+from .clients import Client
+
+ORIGIN = [(b"host", b"testserver"), (b"origin", b"http://testserver")]
+
+
+class Table(View):
+    colour = "green"
+    socket = SocketRouter()
+
+    def get(self, request, **kwargs):
+        return HttpResponse("a table")
+
+    @socket.route("WHERE")
+    def on_where(socket, table):
+        return [table, socket.kwargs, socket.view.colour]
+
+    @socket.route("WHO")
+    def on_who(socket, user):
+        return str(user)
+
+
+class Chair(Table):
+    pass
+
+
+class Named(View):
+    live = SocketRouter()
+    live.route("HERE")(lambda socket: "here")
+
+
+def function_view(request):
+    return HttpResponse("a function")
+
+
+urlpatterns = [
+    path("table/<int:table>/", Table.as_view(colour="blue")),
+    path("deep/", include(([path("<slug:table>/", Chair.as_view())], "deep"))),
+    re_path(r"^private/(?P<table>\d+)/$", login_required(Table.as_view())),
+    path("named/", Named.as_view()),
+    path("plain/", View.as_view()),
+    path("function/", function_view),
+]
+pytestmark = pytest.mark.urls(__name__)
+
+
+async def connected(url, headers=ORIGIN):
+    client = Client(get_asgi_application(), url, headers=headers)
+    accepted, _ = await client.connect()
+    return client if accepted else None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("/table/7/", [7, {"table": 7}, "blue"]),
+        ("/deep/oak/", ["oak", {"table": "oak"}, "green"]),
+        ("/private/3/", ["3", {"table": "3"}, "green"]),
+    ],
+)
+async def test_a_socket_is_wherever_its_page_is(url, told):
+    client = await connected(url)
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"] == told
+    await client.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_router_may_have_any_name():
+    client = await connected("/named/")
+    assert (await client.ask({"type": "HERE", "ref": 1}))["data"] == "here"
+    await client.disconnect()
+
+
+@pytest.mark.parametrize("url", ["/nowhere/", "/plain/", "/function/", "/table/x/"])
+@pytest.mark.django_db(transaction=True)
+async def test_a_path_without_a_socket_is_refused_without_a_traceback(url, caplog):
+    assert await connected(url) is None
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("origin", [b"http://evil.example", b"http://testserver.evil.example"])
+async def test_a_foreign_origin_is_refused(origin):
+    headers = [(b"host", b"testserver"), (b"origin", origin)]
+    assert await connected("/table/7/", headers) is None
+
+
+@pytest.fixture
+def anns_cookie(transactional_db):
+    browser = Browser()
+    browser.force_login(User.objects.create(username="ann"))
+    return (b"cookie", b"sessionid=" + browser.cookies["sessionid"].value.encode())
+
+
+async def test_the_user_is_the_one_of_the_page(anns_cookie):
+    client = await connected("/table/7/", [*ORIGIN, anns_cookie])
+    assert (await client.ask({"type": "WHO", "ref": 1}))["data"] == "ann"
+    await client.disconnect()
+
+
+async def test_http_goes_to_django():
+    client = Client(get_asgi_application(), "/table/7/")
+    client.scope.update(type="http", method="GET", root_path="")
+    await client.send_input({"type": "http.request", "body": b""})
+    assert (await client.receive_output())["status"] == 200
+    assert (await client.receive_output())["body"] == b"a table"
+    await client.wait()
+
+
+def test_what_is_no_view_has_no_router():
+    assert find_router(None) is None
+    assert find_router(View) is None
+    assert find_router(Chair) is Chair.socket
+    assert find_router(Chair) is not Table.socket

@@ -1,0 +1,303 @@
+"""The order in which one connection's work happens."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from sockets import RoutedSocketHandler, SocketRouter
+
+from .clients import client_of
+from .conftest import until
+
+
+async def test_messages_are_handled_in_order_whatever_their_colour_and_cost():
+    order = []
+    router = SocketRouter()
+
+    @router.route("SLOW")
+    async def on_slow(socket, content):
+        await asyncio.sleep(0.02)
+        order.append(content["n"])
+
+    @router.route("THREAD")
+    def on_thread(socket, content):
+        time.sleep(0.01)
+        order.append(content["n"])
+
+    @router.route("QUICK")
+    async def on_quick(socket, content):
+        order.append(content["n"])
+
+    async with client_of(router) as client:
+        for number in range(12):
+            key = ("SLOW", "THREAD", "QUICK")[number % 3]
+            await client.send_json_to({"type": key, "n": number})
+        await until(lambda: len(order) == 12)
+    assert order == list(range(12))
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_64_messages_wait_behind_one_that_calls_and_the_65th_is_refused(colour):
+    router = SocketRouter()
+
+    if colour == "def":
+
+        @router.route("ASK")
+        def on_ask(socket):
+            return socket.call("Q")
+
+    else:
+
+        @router.route("ASK")
+        async def on_ask(socket):
+            return await socket.call("Q")
+
+    @router.route("NEXT")
+    async def on_next(socket, ref):
+        return ref
+
+    async with client_of(router) as client:
+        question = await client.ask({"type": "ASK", "ref": "first"})
+        for number in range(65):
+            await client.send_json_to({"type": "NEXT", "ref": number})
+        error = await client.receive_json_from()
+        assert (error["status"], error["ref"]) == (429, 64)
+        await client.send_json_to({"type": "Q", "ref": question["ref"], "data": "answer"})
+        assert (await client.receive_json_from())["data"] == "answer"
+        assert [(await client.receive_json_from())["ref"] for _ in range(64)] == list(range(64))
+        assert (await client.ask({"type": "NEXT", "ref": 64}))["data"] == 64
+
+
+async def test_floods_end_in_4529():
+    class Busy(RoutedSocketHandler):
+        max_waiting, max_strikes = 2, 3
+
+        async def on_wait(self):
+            await asyncio.sleep(5)
+
+        routes = (("WAIT", "on_wait"),)
+
+    async with client_of(Busy) as client:
+        for _ in range(6):
+            await client.send_json_to({"type": "WAIT"})
+        assert [(await client.receive_json_from())["status"] for _ in range(3)] == [429] * 3
+        assert await client.next_close() == 4529
+
+
+async def test_concurrent_messages_run_beside_the_ordered_ones_up_to_the_cap():
+    router = SocketRouter(max_concurrent=2)
+    gate = asyncio.Event()
+
+    @router.route("BESIDE", concurrent=True)
+    async def on_beside(socket, ref):
+        await gate.wait()
+        return ref
+
+    router.route("ORDERED")(lambda socket: "ordered")
+    async with client_of(router) as client:
+        for ref in (1, 2):
+            await client.send_json_to({"type": "BESIDE", "ref": ref})
+        assert (await client.ask({"type": "BESIDE", "ref": 3}))["status"] == 429
+        assert (await client.ask({"type": "ORDERED", "ref": 4}))["data"] == "ordered"
+        gate.set()
+        assert {(await client.receive_json_from())["ref"] for _ in range(2)} == {1, 2}
+
+
+async def test_concurrent_messages_wait_for_accept_too():
+    gate, ran = asyncio.Event(), []
+
+    class Slow(RoutedSocketHandler):
+        max_concurrent = 1
+
+        async def connect(self):
+            await self.accept()
+            await gate.wait()
+
+        async def on_beside(self, ref):
+            ran.append(ref)
+            await asyncio.sleep(0)
+            return ref
+
+        routes = ()
+
+    router = SocketRouter(handler=Slow)
+    router.route("BESIDE", concurrent=True)(Slow.on_beside)
+    async with client_of(router) as client:
+        for ref in (1, 2):
+            await client.send_json_to({"type": "BESIDE", "ref": ref})
+        await asyncio.sleep(0.02)
+        assert ran == []
+        gate.set()
+        assert {(await client.receive_json_from())["ref"] for _ in range(2)} == {1, 2}
+
+
+def waiting(**options):
+    """A router whose WAIT sleeps and notes when it was stopped."""
+    router = SocketRouter()
+    stopped = []
+
+    @router.route("WAIT", **options)
+    async def on_wait(socket):
+        try:
+            await asyncio.sleep(5)
+        finally:
+            stopped.append(time.monotonic())
+
+    router.route("NEXT")(lambda socket: "next")
+    return router, stopped
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_cancel_stops_an_async_handler_at_once(concurrent):
+    router, stopped = waiting(concurrent=concurrent)
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "WAIT", "ref": 1})
+        await asyncio.sleep(0.02)
+        cancelled = time.monotonic()
+        error = await client.ask({"type": "CANCEL", "ref": 1})
+        assert (error["status"], error["ref"]) == (499, 1)
+        await until(lambda: stopped)
+        assert stopped[0] - cancelled < 0.1
+        await client.send_json_to({"type": "CANCEL", "ref": 1})
+        assert (await client.ask({"type": "NEXT", "ref": 1}))["data"] == "next"
+
+
+async def test_cancel_of_a_waiting_message_means_it_never_runs():
+    router, stopped = waiting()
+    async with client_of(router) as client:
+        for ref in (1, 2, 3):
+            await client.send_json_to({"type": "WAIT", "ref": ref})
+        assert (await client.ask({"type": "CANCEL", "ref": 2}))["ref"] == 2
+        assert (await client.ask({"type": "CANCEL", "ref": 1}))["ref"] == 1
+        await until(lambda: len(stopped) == 1)
+        assert (await client.ask({"type": "CANCEL", "ref": 3}))["ref"] == 3
+        await until(lambda: len(stopped) == 2)
+        assert await client.receive_nothing()
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_a_time_out_stops_an_async_handler_within_a_tenth_of_a_second(concurrent):
+    router, stopped = waiting(timeout=0.2, concurrent=concurrent)
+    async with client_of(router) as client:
+        started = time.monotonic()
+        error = await client.ask({"type": "WAIT", "ref": 1})
+        assert (error["status"], error["ref"]) == (504, 1)
+        await until(lambda: stopped)
+        assert 0.2 <= stopped[0] - started < 0.4
+        assert (await client.ask({"type": "NEXT", "ref": 1}))["data"] == "next"
+
+
+async def test_a_route_without_time_out_goes_before_the_handlers():
+    class Hasty(RoutedSocketHandler):
+        timeout = 0.05
+
+    router = SocketRouter(handler=Hasty)
+
+    async def sleep(socket):
+        await asyncio.sleep(0.2)
+        return "slept"
+
+    router.route("PATIENT", timeout=None)(sleep)
+    router.route("HASTY")(sleep)
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "PATIENT", "ref": 1}))["data"] == "slept"
+        assert (await client.ask({"type": "HASTY", "ref": 1}))["status"] == 504
+
+
+async def test_a_handler_that_swallows_its_cancellation_is_not_answered_twice():
+    router = SocketRouter()
+
+    @router.route("STUBBORN", timeout=0.05)
+    async def on_stubborn(socket):
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            socket.reply("never")
+        await asyncio.sleep(0.1)
+        return "never"
+
+    router.route("NEXT")(lambda socket: "next")
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "STUBBORN", "ref": 1}))["status"] == 504
+        assert (await client.ask({"type": "NEXT", "ref": 2}))["data"] == "next"
+
+
+@pytest.mark.parametrize("ended_by", ["CANCEL", "time-out"])
+async def test_a_cancelled_thread_runs_on_unseen_and_the_next_message_waits_for_it(ended_by):
+    order = []
+    router = SocketRouter()
+
+    @router.route("WORK", timeout=0.05 if ended_by == "time-out" else None)
+    def on_work(socket):
+        time.sleep(0.2)
+        socket.send_json("unseen")
+        order.append("worked")
+        return "unseen"
+
+    @router.route("NEXT")
+    async def on_next(socket):
+        order.append("next")
+        return "next"
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "WORK", "ref": 1})
+        await asyncio.sleep(0.02)
+        if ended_by == "CANCEL":
+            await client.send_json_to({"type": "CANCEL", "ref": 1})
+        assert (await client.receive_json_from())["status"] in (499, 504)
+        assert order == []
+        assert (await client.ask({"type": "NEXT", "ref": 2}))["data"] == "next"
+    assert order == ["worked", "next"]
+
+
+async def test_cancel_frees_a_thread_that_waits_for_the_client():
+    ended = []
+    router = SocketRouter()
+
+    @router.route("ASK")
+    def on_ask(socket):
+        try:
+            socket.call("Q", timeout=60)
+        finally:
+            ended.append(True)
+
+    async with client_of(router) as client:
+        await client.ask({"type": "ASK", "ref": 1})
+        assert (await client.ask({"type": "CANCEL", "ref": 1}))["status"] == 499
+        await until(lambda: ended, timeout=0.5)
+
+
+async def test_a_handlers_own_timeout_and_subtasks_stay_its_own():
+    router = SocketRouter()
+
+    @router.route("OWN")
+    async def on_own(socket):
+        try:
+            async with asyncio.timeout(0.02):
+                await asyncio.sleep(5)
+        except TimeoutError:
+            pass
+        task = asyncio.create_task(asyncio.sleep(5))
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            return "own"
+
+    async with client_of(router) as client:
+        for ref in range(2):
+            assert (await client.ask({"type": "OWN", "ref": ref}))["data"] == "own"
+
+
+async def test_no_task_is_left_when_the_client_is_gone():
+    before = asyncio.all_tasks()
+    router, _ = waiting(concurrent=True)
+    async with client_of(router) as client:
+        for ref in range(5):
+            await client.send_json_to({"type": "WAIT", "ref": ref})
+        await asyncio.sleep(0.02)
+        assert len(asyncio.all_tasks()) > len(before) + 5
+    assert asyncio.all_tasks() == before
+    assert not [t for t in threading.enumerate() if "sockets-lane" in t.name and t.is_alive()]

@@ -1,0 +1,243 @@
+"""What waits to be written to one connection."""
+
+import asyncio
+import time
+
+import pytest
+
+from sockets import RoutedSocketHandler, SocketRouter
+from sockets.lanes import Lanes
+from sockets.outbox import Outbox
+
+from .conftest import until
+
+ACCEPT = {"type": "websocket.accept"}
+
+
+class Server:
+    """The server's end of one connection, whose client may stop reading."""
+
+    def __init__(self):
+        self.sent = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.gone = False
+        self.events = asyncio.Queue()
+
+    async def send(self, event):
+        await self.reads.wait()
+        if self.gone:
+            raise OSError("the client is gone")
+        if event["type"] == "websocket.close" and event["code"] not in range(3000, 5000):
+            if event["code"] != 1000:
+                raise ValueError("invalid code")
+        self.sent.append(event.get("text", event.get("code", event["type"])))
+
+    async def run(self, handler):
+        scope = {"type": "websocket", "path": "/", "headers": []}
+        await handler.as_asgi()(scope, self.events.get, self.send)
+
+    def say(self, text):
+        self.events.put_nowait({"type": "websocket.receive", "text": text})
+
+    def leave(self):
+        self.events.put_nowait({"type": "websocket.disconnect", "code": 1001})
+
+
+@pytest.fixture
+async def server():
+    return Server()
+
+
+@pytest.fixture
+async def outbox(server):
+    return Outbox(Lanes(asyncio.get_running_loop(), 4, 1), server.send, limit=10)
+
+
+async def test_frames_wait_for_accept_and_go_in_order(server, outbox):
+    for text in "abc":
+        await outbox.send(text)
+    assert server.sent == []
+    outbox.open(ACCEPT)
+    outbox.send("d")
+    await until(lambda: len(server.sent) == 5)
+    assert server.sent == ["websocket.accept", "a", "b", "c", "d"]
+
+
+async def test_silence_is_sent_as_nothing(server, outbox):
+    outbox.open(ACCEPT)
+    await outbox.send(None)
+    assert server.sent == ["websocket.accept"]
+
+
+async def test_a_client_that_reads_costs_no_task(server, outbox):
+    outbox.open(ACCEPT)
+    tasks = asyncio.all_tasks()
+    for text in "abc":
+        outbox.send(text)
+    assert server.sent[1:] == ["a", "b", "c"]
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_awaiting_a_send_to_a_full_outbox_waits_for_the_client(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    for text in ("blocked", "fits", "12345"):
+        await asyncio.wait_for(outbox.send(text), 0.1)
+    full = outbox.send("too much")
+    assert outbox.full
+    waiter, other = asyncio.ensure_future(full), asyncio.ensure_future(full)
+    other.cancel()
+    assert await asyncio.wait([waiter], timeout=0.05) == (set(), {waiter})
+    server.reads.set()
+    await asyncio.wait_for(waiter, 1)
+    await until(lambda: server.sent[-1] == "too much")
+    assert server.sent[1:] == ["blocked", "fits", "12345", "too much"]
+
+
+async def test_a_forgotten_send_to_a_full_outbox_is_not_lost(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    texts = [f"{number:04}" for number in range(50)]
+    for text in texts:
+        outbox.send(text)
+    server.reads.set()
+    await until(lambda: len(server.sent) == 51)
+    assert server.sent[1:] == texts
+
+
+async def test_close_comes_after_the_frames_and_nothing_after_it(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.send("a")
+    outbox.send("b")
+    outbox.close(4000, "")
+    outbox.send("c")
+    server.reads.set()
+    await outbox.stop(1)
+    assert server.sent == ["websocket.accept", "a", "b", 4000]
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+async def test_a_close_code_that_the_server_refuses_is_sent_as_1000(server, outbox, blocked):
+    outbox.open(ACCEPT)
+    if blocked:
+        server.reads.clear()
+        outbox.send("a")
+    outbox.close(1012, "")
+    server.reads.set()
+    await outbox.stop(1)
+    assert server.sent[-1] == 1000
+
+
+async def test_close_before_open_refuses(server, outbox):
+    outbox.send("never")
+    outbox.close(4401, "")
+    assert server.sent == [4401]
+
+
+async def test_a_client_that_is_gone_is_no_fault(server, outbox):
+    outbox.open(ACCEPT)
+    server.gone = True
+    await outbox.send("a")
+    await outbox.send("b")
+    outbox.close(1000, "")
+    assert outbox.closed
+    assert server.sent == ["websocket.accept"]
+
+
+async def test_abandoning_ends_those_who_wait(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.send("blocked")
+    waiter = asyncio.ensure_future(outbox.send("x" * 100))
+    await asyncio.sleep(0.01)
+    outbox.abandon()
+    await asyncio.wait_for(waiter, 1)
+    await until(lambda: outbox.writer is None)
+    assert not outbox.full
+
+
+async def test_stopping_gives_up_on_a_client_that_does_not_read(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.send("a")
+    started = time.monotonic()
+    await outbox.stop(0.05)
+    assert 0.05 <= time.monotonic() - started < 1
+
+
+def flooding(colour, progress):
+    router = SocketRouter(outbox_bytes=1000)
+
+    if colour == "def":
+
+        @router.route("FLOOD")
+        def on_flood(socket):
+            for _ in range(20):
+                socket.send_json("x" * 200)
+                progress.append(1)
+
+    else:
+
+        @router.route("FLOOD")
+        async def on_flood(socket):
+            for _ in range(20):
+                await socket.send_json("x" * 200)
+                progress.append(1)
+
+    return router.Handler
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_a_slow_client_slows_its_own_handlers_only(server, colour):
+    progress = []
+    handler = flooding(colour, progress)
+    running = asyncio.create_task(server.run(handler))
+    await until(lambda: server.sent)
+    server.reads.clear()
+    server.say('{"type":"FLOOD"}')
+    await asyncio.sleep(0.1)
+    assert 1 <= len(progress) < 10
+    server.reads.set()
+    await until(lambda: len(progress) == 20)
+    server.leave()
+    await running
+    assert len(server.sent) == 21
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_a_handler_that_waits_for_a_client_that_leaves_goes_on(server, colour):
+    progress = []
+    running = asyncio.create_task(server.run(flooding(colour, progress)))
+    await until(lambda: server.sent)
+    server.reads.clear()
+    server.say('{"type":"FLOOD"}')
+    await asyncio.sleep(0.05)
+    server.leave()
+    await asyncio.wait_for(running, 2)
+    assert len(progress) == 20 or colour == "async def"
+
+
+async def test_the_next_message_waits_until_forgotten_sends_are_taken(server):
+    handled = []
+
+    class Forgetful(RoutedSocketHandler):
+        outbox_bytes = 100
+        routes = (("GO", "on_go"),)
+
+        async def on_go(self):
+            handled.append(1)
+            self.send_json("x" * 200)
+
+    running = asyncio.create_task(server.run(Forgetful))
+    await until(lambda: server.sent)
+    server.reads.clear()
+    for _ in range(5):
+        server.say('{"type":"GO"}')
+    await asyncio.sleep(0.05)
+    assert len(handled) == 2  # the first frame is with the server, the second waits
+    server.reads.set()
+    await until(lambda: len(handled) == 5)
+    server.leave()
+    await running

@@ -1,0 +1,391 @@
+"""What a handler offers its functions."""
+
+import asyncio
+import threading
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+
+from sockets import CallError, CallTimeout, Disconnected, RoutedSocketHandler, SocketRouter
+
+from .clients import Client, client_of
+from .conftest import until
+
+
+@pytest.mark.parametrize("colour", ["def", "async def", "async def, awaited"])
+async def test_sends_act_at_the_call_in_their_order(colour):
+    router = SocketRouter()
+
+    def send_all(socket):
+        return [
+            socket.send_json({"n": 1}),
+            socket.send_action("STEP", n=2),
+            socket.send(text_data="three"),
+            socket.send(bytes_data=b"four"),
+            socket.reply({"n": 5}),
+        ]
+
+    if colour == "def":
+
+        @router.route("GO")
+        def on_go(socket):
+            send_all(socket)
+
+    else:
+
+        @router.route("GO")
+        async def on_go(socket):
+            sent = send_all(socket)
+            if colour != "async def":
+                for awaitable in sent:
+                    await awaitable
+
+    async with client_of(router) as client:
+        assert await client.ask({"type": "GO", "ref": 1}) == {"n": 1}
+        assert await client.receive_json_from() == {"type": "STEP", "n": 2}
+        assert await client.receive_from() == "three"
+        assert await client.receive_from() == b"four"
+        assert await client.receive_json_from() == {
+            "type": "GO",
+            "ref": 1,
+            "status": 200,
+            "data": {"n": 5},
+        }
+        assert await client.receive_nothing()
+
+
+async def test_send_takes_exactly_one_kind_of_frame():
+    router = SocketRouter()
+
+    @router.route("GO")
+    async def on_go(socket):
+        for arguments in ({}, {"text_data": "a", "bytes_data": b"a"}):
+            with pytest.raises(ValueError, match="either text_data or bytes_data"):
+                socket.send(**arguments)
+        with pytest.raises(ValueError, match="without 'ref'"):
+            socket.send_action("X", ref=1)
+        with pytest.raises(TypeError, match=r"builtins\.object"):
+            socket.send_json(object())
+        return "checked"
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "GO", "ref": 1}))["data"] == "checked"
+
+
+async def test_reply_answers_early_and_once():
+    router = SocketRouter()
+
+    @router.route("GO")
+    async def on_go(socket):
+        socket.reply("early", 202)
+        with pytest.raises(RuntimeError, match="has its answer already"):
+            socket.reply("again")
+        socket.send_json("more")
+        return "late"
+
+    async with client_of(router) as client:
+        reply = await client.ask({"type": "GO", "ref": 1})
+        assert (reply["data"], reply["status"]) == ("early", 202)
+        assert await client.receive_json_from() == "more"
+        assert await client.receive_nothing()
+
+
+async def test_reply_without_data_is_a_204():
+    router = SocketRouter()
+    router.route("GO")(lambda socket: socket.reply())
+    async with client_of(router) as client:
+        assert await client.ask({"type": "GO", "ref": 1}) == {"type": "GO", "ref": 1, "status": 204}
+
+
+async def test_reply_outside_a_message_says_so():
+    faults = []
+    router = SocketRouter()
+
+    @router.connect
+    def on_connect(socket):
+        with pytest.raises(RuntimeError, match="none to reply to") as fault:
+            socket.reply()
+        faults.append(fault)
+
+    async with client_of(router):
+        assert faults
+
+
+async def test_reply_of_a_concurrent_message_is_its_own():
+    router = SocketRouter()
+
+    @router.route(r"ECHO", concurrent=True)
+    async def on_echo(socket, content):
+        await asyncio.sleep(content["wait"])
+        await asyncio.create_task(answer(socket, content))
+
+    async def answer(socket, content):
+        socket.reply(content["wait"])
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "ECHO", "ref": "slow", "wait": 0.05})
+        await client.send_json_to({"type": "ECHO", "ref": "quick", "wait": 0.01})
+        assert (await client.receive_json_from())["ref"] == "quick"
+        assert (await client.receive_json_from())["ref"] == "slow"
+
+
+def asking(colour):
+    """A router whose ASK asks the client and tells how that went."""
+    router = SocketRouter()
+    outcomes = []
+
+    def tell(fault):
+        outcomes.append(fault)
+        return {"fault": type(fault).__name__, "status": fault.status}
+
+    if colour == "def":
+
+        @router.route("ASK", concurrent=True)
+        def on_ask(socket, content):
+            try:
+                return {"answer": socket.call("Q", content["q"], timeout=0.2)}
+            except (CallError, Disconnected) as fault:
+                return tell(fault)
+
+    else:
+
+        @router.route("ASK", concurrent=True)
+        async def on_ask(socket, content):
+            try:
+                return {"answer": await socket.call("Q", content["q"], timeout=0.2)}
+            except (CallError, Disconnected) as fault:
+                return tell(fault)
+
+    return router, outcomes
+
+
+COLOURS = pytest.mark.parametrize("colour", ["def", "async def"])
+
+
+@COLOURS
+async def test_call_returns_the_clients_answer(colour):
+    router, _ = asking(colour)
+    async with client_of(router) as client:
+        question = await client.ask({"type": "ASK", "ref": 1, "q": [1]})
+        assert question == {"type": "Q", "ref": "s:1", "data": [1]}
+        reply = await client.ask({"type": "Q", "ref": "s:1", "status": 200, "data": "yes"})
+        assert reply["data"] == {"answer": "yes"}
+        await client.send_json_to({"type": "ASK", "ref": "s:1"})
+        await client.send_json_to({"type": "Q", "ref": "s:99", "data": "too late"})
+        assert await client.receive_nothing()
+
+
+@COLOURS
+@pytest.mark.parametrize(("status", "told"), [(409, 409), (200.5, 502), (None, 502), (302, 302)])
+async def test_call_raises_an_answer_that_is_no_success(colour, status, told):
+    router, outcomes = asking(colour)
+    async with client_of(router) as client:
+        ref = (await client.ask({"type": "ASK", "ref": 1, "q": 1}))["ref"]
+        reply = await client.ask({"type": "Q", "ref": ref, "status": status, "data": "why"})
+        assert reply["data"] == {"fault": "CallError", "status": told}
+    assert outcomes[0].data == "why"
+
+
+@COLOURS
+async def test_call_times_out(colour):
+    router, _ = asking(colour)
+    async with client_of(router) as client:
+        await client.ask({"type": "ASK", "ref": 1, "q": 1})
+        reply = await client.receive_json_from()
+        assert reply["data"] == {"fault": "CallTimeout", "status": 504}
+
+
+@COLOURS
+async def test_call_ends_when_the_client_leaves(colour):
+    router, outcomes = asking(colour)
+    async with client_of(router) as client:
+        await client.ask({"type": "ASK", "ref": 1, "q": 1})
+        await client.disconnect(code=1001)
+    if outcomes:  # an async handler may have been cancelled first
+        assert outcomes[0].code == 1001
+    else:
+        assert colour == "async def"
+
+
+@pytest.mark.parametrize("fault", [CallError(409, "x"), CallTimeout(1), CallError(302)])
+async def test_a_call_fault_that_nobody_catches_is_relayed_and_not_logged(fault, caplog):
+    router = SocketRouter()
+
+    @router.route("GO")
+    async def on_go(socket):
+        raise fault
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "GO", "ref": 1}))["status"] in (409, 504, 502)
+    assert not caplog.records
+
+
+async def test_call_after_the_connection_is_closed():
+    outcomes = []
+    router = SocketRouter()
+
+    @router.disconnect
+    async def on_disconnect(socket):
+        with pytest.raises(Disconnected):
+            await socket.call("Q")
+        outcomes.append(True)
+
+    async with client_of(router):
+        pass
+    assert outcomes
+
+
+@COLOURS
+async def test_call_in_a_connect_hook_accepts_first(colour):
+    router = SocketRouter()
+
+    if colour == "def":
+
+        @router.connect
+        def on_connect(socket):
+            socket.state.name = socket.call("NAME")
+
+    else:
+
+        @router.connect
+        async def on_connect(socket):
+            socket.state.name = await socket.call("NAME")
+
+    router.route("WHO")(lambda socket, state: state.name)
+    async with client_of(router) as client:
+        ref = (await client.receive_json_from())["ref"]
+        await client.send_json_to({"type": "NAME", "ref": ref, "data": "ann"})
+        assert (await client.ask({"type": "WHO", "ref": 1}))["data"] == "ann"
+
+
+@COLOURS
+async def test_accept_by_hand_with_a_subprotocol(colour):
+    class ByHand(RoutedSocketHandler):
+        if colour == "def":
+
+            def connect(self):
+                self.accept(subprotocol="chat")
+                self.accept()
+
+        else:
+
+            async def connect(self):
+                await self.accept(subprotocol="chat")
+                await self.accept()
+
+    client = Client(ByHand.as_asgi(), "/")
+    assert await client.connect() == (True, "chat")
+    await client.disconnect()
+
+
+async def test_the_protocol_asked_for_is_agreed():
+    for asked, agreed in [(["x", "sockets.json"], "sockets.json"), (["x"], None)]:
+        client = Client(RoutedSocketHandler.as_asgi(), "/", subprotocols=asked)
+        assert await client.connect() == (True, agreed)
+        await client.disconnect()
+
+
+async def test_at_most_half_of_the_lanes_wait_for_clients(settings):
+    settings.SOCKETS = {"LANES": 4}
+    router = SocketRouter()
+
+    @router.route("ASK", concurrent=True)
+    def on_ask(socket):
+        return socket.call("Q")
+
+    async with client_of(router) as client:
+        for ref in range(3):
+            await client.send_json_to({"type": "ASK", "ref": ref})
+        frames = [await client.receive_json_from() for _ in range(3)]
+        asked = [frame["ref"] for frame in frames if frame["type"] == "Q"]
+        refused = [frame["status"] for frame in frames if frame["type"] == "ERROR"]
+        assert (len(asked), refused) == (2, [503])
+        for ref in asked:
+            await client.send_json_to({"type": "Q", "ref": ref, "data": "ok"})
+        assert {(await client.receive_json_from())["data"] for _ in asked} == {"ok"}
+
+
+async def test_sixteen_concurrent_messages_that_all_call_are_answered():
+    router = SocketRouter()
+
+    @router.route("ASK", concurrent=True)
+    async def on_ask(socket):
+        return await socket.call("Q")
+
+    async with client_of(router) as client:
+        for number in range(16):
+            await client.send_json_to({"type": "ASK", "ref": number})
+        for _ in range(16):
+            ref = (await client.receive_json_from())["ref"]
+            await client.send_json_to({"type": "Q", "ref": ref, "data": ref})
+        refs = {(await client.receive_json_from())["ref"] for _ in range(16)}
+    assert refs == set(range(16))
+
+
+async def test_close_from_a_thread_comes_after_what_it_sent():
+    router = SocketRouter()
+
+    @router.route("BYE")
+    def on_bye(socket):
+        socket.send_json("bye")
+        socket.close(4000)
+
+    async with client_of(router) as client:
+        assert await client.ask({"type": "BYE"}) == "bye"
+        assert await client.next_close() == 4000
+        await until(client.future.done)
+
+
+async def test_a_long_reason_is_cut_to_what_a_close_frame_holds():
+    router = SocketRouter()
+    router.route("BYE")(lambda socket: socket.close(4000, "é" * 100))
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "BYE"})
+        event = await client.receive_output()
+    assert event["reason"] == "é" * 61
+
+
+async def test_what_is_known_of_the_connection():
+    known = {}
+    router = SocketRouter()
+
+    @router.connect
+    def on_connect(socket):
+        known.update(
+            user=socket.user,
+            session=socket.session,
+            kwargs=socket.kwargs,
+            path=socket.path,
+            ip=socket.user_ip,
+            agent=socket.headers["user-agent"],
+            state=vars(socket.state),
+            thread=threading.current_thread().name,
+        )
+
+    headers = [(b"user-agent", b"test")]
+    scope = {"client": ("192.0.2.1", 5), "headers": headers, "session": {"a": 1}}
+    async with client_of(router, "/here/", **scope):
+        assert isinstance(known.pop("user"), AnonymousUser)
+        assert known == {
+            "session": {"a": 1},
+            "kwargs": {},
+            "path": "/here/",
+            "ip": "192.0.2.1",
+            "agent": "test",
+            "state": {},
+            "thread": "sockets-lane-0",
+        }
+
+
+async def test_state_lasts_as_long_as_the_connection():
+    router = SocketRouter()
+
+    @router.route("COUNT")
+    def on_count(socket, state):
+        state.count = getattr(state, "count", 0) + 1
+        return state.count
+
+    for _ in range(2):
+        async with client_of(router) as client:
+            counts = [(await client.ask({"type": "COUNT", "ref": n}))["data"] for n in range(3)]
+            assert counts == [1, 2, 3]
