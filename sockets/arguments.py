@@ -54,6 +54,13 @@ def unwrap(function: Any) -> Function:
     return function  # type: ignore[no-any-return]
 
 
+def innermost(function: Any) -> Any:
+    """What runs in the end: the function of a partial, the method of a callable object."""
+    while isinstance(function, partial):
+        function = function.func
+    return function if inspect.isroutine(function) else function.__call__
+
+
 def name_of(function: Any) -> str:
     """Where a function is, for messages: module and qualified name."""
     while isinstance(function, partial):
@@ -63,7 +70,8 @@ def name_of(function: Any) -> str:
 
 
 def is_generator(function: Function) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    runs = innermost(function)
+    return inspect.isgeneratorfunction(runs) or inspect.isasyncgenfunction(runs)
 
 
 def bind(
@@ -124,8 +132,7 @@ def _starter(function: Function) -> Callable[..., Awaitable[Any]]:
             return function(*args, **kwargs)
 
         return make
-    called = function.__call__ if not inspect.isroutine(function) else function  # type: ignore[operator]
-    if iscoroutinefunction(function) or iscoroutinefunction(called):
+    if iscoroutinefunction(innermost(function)):
         return function
     threaded = sync_to_async(function)
 
@@ -148,10 +155,15 @@ def _parameters(
             f"({', '.join(map(str, parameters))}); write `def {where.rpartition('.')[2]}(socket)`, "
             "and use functools.wraps in decorators"
         )
+    given: set[str] = set()
+    inner = inspect.unwrap(function)
+    while isinstance(inner, partial):
+        given.update(inner.keywords)
+        inner = inspect.unwrap(inner.func)
     fields = {
         p.name: p.replace(annotation=_evaluated(p.annotation, function, where))
         for p in parameters
-        if p.kind is p.KEYWORD_ONLY
+        if p.kind is p.KEYWORD_ONLY and p.name not in given
     }
     return positional[1:], fields
 
@@ -160,7 +172,8 @@ def _evaluated(annotation: Any, function: Function, where: str) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, vars(builtins) | inspect.unwrap(function).__globals__)
+        names = inspect.unwrap(innermost(function)).__globals__
+        return eval(annotation, vars(builtins) | names)
     except Exception as fault:
         raise DeclarationError(
             f"{where}: annotation {annotation!r} is not known where the route is declared "
@@ -186,7 +199,9 @@ def _check_names(
             f"{'a reserved name' if name in words else 'the name of a regex group'}; "
             "take it as a parameter before the *"
         )
-    elsewhere = (ROUTE_WORDS.keys() | DISCONNECT_WORDS.keys()) - words.keys() - groups
+    elsewhere = {*ROUTE_WORDS, *DISCONNECT_WORDS} - words.keys()
+    if "content" in words:
+        elsewhere.clear()  # a route knows all words but `code`, which is an ordinary name there
     for parameter in positional:
         if parameter.name in elsewhere and parameter.default is parameter.empty:
             raise DeclarationError(
@@ -212,7 +227,7 @@ def _getter(
         fallback = None if default is parameter.empty else default
 
         def group(socket: Any, message: Any) -> Any:
-            text = message.groups and message.groups.get(name)
+            text = message.groups.get(name) if message.groups else None
             return fallback if text is None else text
 
         return group

@@ -28,6 +28,8 @@ class Settings:
 def get_settings() -> Settings:
     """The settings now in force, with defaults for what `SOCKETS` leaves out."""
     given: dict[str, Any] = getattr(django_settings, "SOCKETS", {})
+    if not isinstance(given, dict):
+        raise DeclarationError(f"expected SOCKETS to be a dict of settings, got {given!r}")
     known = {field.name: field for field in fields(Settings)}
     for name, value in given.items():
         if name not in known:

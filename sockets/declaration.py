@@ -4,10 +4,10 @@ from typing import Any
 
 from channels.consumer import get_handler_name
 
-from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Call, Function, bind, unwrap
+from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, bind, unwrap
 from .built_in import BUILT_IN
 from .exceptions import DeclarationError, suggest
-from .routes import Key, Route, Routes
+from .routes import Key, Route, Routes, check_timeout
 
 RouteLike = Route | tuple[Key, str | Function]
 
@@ -24,25 +24,28 @@ NEVER_CALLED = {
 }
 
 
+LIMITS = ("max_frame_bytes", "max_waiting", "max_concurrent", "max_strikes", "outbox_bytes")
+
+
 class Declaration:
     """The routes, hooks and layer events of one handler class."""
 
     def __init__(self, handler: Any, base: type) -> None:
         self._handler = handler
         self._base = base
-        for name, instead in NEVER_CALLED.items():
-            if name in vars(handler):
-                raise DeclarationError(
-                    f"{handler.__qualname__}.{name} would never be called; {instead}"
-                )
-        default = self._own("default_route")
+        self._check_overrides()
+        self._check_limits()
+        self.default = self._own("default_route")
+        self.own_routes = tuple(map(self._route, handler.routes))
         self.routes = Routes(
-            [*BUILT_IN, *(self._route(given) for given in handler.routes)],
-            default=default and Route.of((), default),
+            [*BUILT_IN, *self.own_routes],
+            default=self.default and Route.of((), self.default),
             timeout=handler.timeout,
         )
-        self.connect_hooks = self._hooks("connect", HOOK_WORDS)
-        self.disconnect_hooks = self._hooks("disconnect", DISCONNECT_WORDS)
+        self.connect = self._hooks("connect")
+        self.disconnect = self._hooks("disconnect")
+        self.connect_hooks = [bind(hook, HOOK_WORDS) for hook in self.connect]
+        self.disconnect_hooks = [bind(hook, DISCONNECT_WORDS) for hook in self.disconnect]
         self.groups = tuple(handler.groups or ())
         self.uses_layer = handler.uses_channel_layer or bool(self.groups)
         self._event_routes: dict[str, Route] = {}
@@ -57,10 +60,27 @@ class Declaration:
         except ValueError:
             return None
         if name not in self._event_routes:
-            if hasattr(self._base, name) or not hasattr(self._handler, name):
+            if hasattr(self._base, name) or not callable(getattr(self._handler, name, None)):
                 return None
             self._event_routes[name] = self.routes.timed(Route.of((), self._named(name)))
         return self._event_routes[name]
+
+    def _check_overrides(self) -> None:
+        for owner in self._handler.__mro__[: self._handler.__mro__.index(self._base)]:
+            for name in NEVER_CALLED.keys() & vars(owner).keys():
+                raise DeclarationError(
+                    f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
+                )
+
+    def _check_limits(self) -> None:
+        check_timeout(self._handler.timeout, self._handler.__qualname__)
+        for name in LIMITS:
+            limit = getattr(self._handler, name)
+            if type(limit) is not int or limit < 1:
+                raise DeclarationError(
+                    f"{self._handler.__qualname__}.{name}: expected a whole number of at least 1, "
+                    f"got {limit!r}"
+                )
 
     def _route(self, given: RouteLike) -> Route:
         if isinstance(given, Route):
@@ -89,8 +109,8 @@ class Declaration:
         function = getattr(self._handler, name)
         return None if function is getattr(self._base, name) else unwrap(function)
 
-    def _hooks(self, name: str, words: Any) -> list[Call]:
+    def _hooks(self, name: str) -> list[Function]:
         """The class's own hook, then those that a router has collected."""
         method = self._own(name)
         collected = map(unwrap, getattr(self._handler, f"{name}_hooks"))
-        return [bind(hook, words) for hook in (method, *collected) if hook is not None]
+        return [hook for hook in (method, *collected) if hook is not None]

@@ -91,13 +91,13 @@ class SocketError(Exception):
         errors: Sequence[str | dict[str, str]] = (),
     ) -> None:
         super().__init__(details)
-        self.details = details
+        self.details = str(details)
         if status is not None:
             if not 400 <= status <= 599:
                 raise ValueError(f"expected an error status from 400 to 599, got {status!r}")
             self.status = int(status)
-        listed = [{"text": error} if isinstance(error, str) else error for error in errors]
-        self.errors: list[dict[str, str]] = listed or [{"text": details}]
+        listed = [error if isinstance(error, dict) else {"text": str(error)} for error in errors]
+        self.errors: list[dict[str, str]] = listed or [{"text": self.details}]
 
     @property
     def close_code(self) -> CloseCode:
@@ -224,12 +224,16 @@ def as_socket_error(fault: BaseException) -> SocketError | None:
 
 
 def _validation_errors(fault: ValidationError) -> list[dict[str, str]]:
-    if not hasattr(fault, "error_dict"):
-        return [{"text": text} for text in fault.messages]
+    by_field = fault.error_dict if hasattr(fault, "error_dict") else {"": fault.error_list}
     return [
-        {"field": field, "text": text}
-        for field, texts in fault.message_dict.items()
-        for text in texts
+        {
+            "text": text,
+            **({"field": field} if field else {}),
+            **({"code": error.code} if error.code else {}),
+        }
+        for field, errors in by_field.items()
+        for error in errors
+        for text in error.messages
     ]
 
 

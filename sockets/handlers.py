@@ -108,6 +108,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
                 await self._end(event)
 
     def _start(self, lane: Lane | None) -> None:
+        self._found = self._declared.routes.found
         self._strikes, self._last_strike = 0, 0.0
         self._hooked = False
         self._layer: LayerEvents | None = None
@@ -204,19 +205,18 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
         if type(message) is Answer:
             return self._calls.answer(message)
-        found = self._declared.routes.found.get(message.key) or self._search(message)
+        found = self._found.get(message.key) or self._search(message)
         if found is None:
             return None
         route, message.groups = found
         if route.at_once:
             route.function(self, message)
             return None
-        if message.ref is not None:
-            if message.ref in self._refs:
-                error = DuplicateRef(f"expected a new ref, {message.ref!r} is not answered yet.")
-                self._outbox.send(self._protocol.error(error, message))
-                return None
-            self._refs[message.ref] = message
+        ref = message.ref
+        if ref is not None and self._refs.setdefault(ref, message) is not message:
+            error = DuplicateRef(f"expected a new ref, {str(ref)[:SHOWN]!r} is not answered yet.")
+            self._tell(message, error)
+            return None
         if not self._mailbox.post(self._handle, message, route):
             self._strike(TooManyMessages("Too many messages; wait for answers."), message)
 

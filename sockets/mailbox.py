@@ -1,6 +1,7 @@
 """The order in which one connection's work happens."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,6 +13,8 @@ from .routes import Route
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
 Opening = Callable[[], Coroutine[Any, Any, bool]]
 Job = tuple[Handle, Message, Route]
+
+logger = logging.getLogger("sockets")
 
 TICK = 0.05
 """Seconds between two looks at what runs; a time-out is kept within two of them."""
@@ -129,6 +132,9 @@ class Mailbox:
                 except asyncio.CancelledError:
                     if self._stopping or not message.cancelled:
                         raise
+                except Exception:
+                    # A fault of ours: the messages behind this one must not wait for ever.
+                    logger.exception("Handling %r failed", message.key)
                 self._running = None
                 if message.cancelled:
                     await self._settle()

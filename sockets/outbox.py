@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import threading
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from threading import Lock, get_ident
 from typing import Any
 
 from .exceptions import CloseCode
@@ -21,7 +21,7 @@ logger = logging.getLogger("sockets")
 MAX_REASON = 123
 """Bytes of a closing reason (RFC 6455, 5.5: a control frame holds 125, the code takes two)."""
 
-_handing_over = threading.Lock()
+_handing_over = Lock()
 
 
 class Outbox:
@@ -39,7 +39,7 @@ class Outbox:
         """Runs while the server does not take frames at once."""
         self._lanes = lanes
         self._loop = lanes.loop
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         self._send = send
         self._opened = False
         self._direct = False  # opened, not closed, and nothing waits
@@ -65,7 +65,7 @@ class Outbox:
             return DONE
         kind = "text" if type(frame) is str else "bytes"
         event: Event = {"type": "websocket.send", kind: frame}
-        if threading.get_ident() == self._thread:
+        if get_ident() == self._thread:
             if not self._direct:
                 return self._put(event, len(frame))
             self._write(event)

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable
+from copy import copy
+from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind, name_of, unwrap
 from .exceptions import DeclarationError, suggest
 from .handlers import RoutedSocketHandler
-from .routes import Key, Route, RouteOptions, prefixed
+from .routes import Key, Route, RouteOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,25 +93,23 @@ class SocketRouter:
         attributes of the other router that differ from those of this one.
         """
         self._refuse_if_made()
-        for name, value in router._attributes.items():
-            if self._value(name) != value:
-                raise DeclarationError(
-                    f"the included router has {name} = {value!r}, which would be "
-                    f"{self._value(name)!r} here; set it on the including router too"
-                )
-        included = [prefixed(route, prefix) for route in router._routes]
-        for route in included:
-            for earlier in self._routes:
-                if key := route.hides(earlier):
-                    raise DeclarationError(
-                        f"including {name_of(route.function)} would hide "
-                        f"{name_of(earlier.function)}, which has the key {key!r}; give a prefix"
-                    )
+        self._check_attributes(router)
+        theirs, ours = router._base._declared, self._base._declared
+        shared = {(route.keys, route.function) for route in ours.own_routes}
+        included = [
+            route.prefixed(prefix)
+            for route in (*theirs.own_routes, *router._routes)
+            if (route.keys, route.function) not in shared
+        ]
+        self._check_hidden(included)
         self._routes += included
-        self._connect_hooks += router._connect_hooks
-        self._disconnect_hooks += router._disconnect_hooks
-        if router._default_route is not None:
-            self.default_route(router._default_route)
+        hooks = [*theirs.connect, *router._connect_hooks]
+        self._connect_hooks += [hook for hook in hooks if hook not in ours.connect]
+        hooks = [*theirs.disconnect, *router._disconnect_hooks]
+        self._disconnect_hooks += [hook for hook in hooks if hook not in ours.disconnect]
+        default = router._default_route or theirs.default
+        if default is not None and default is not ours.default:
+            self.default_route(default)
 
     @property
     def Handler(self) -> type[RoutedSocketHandler]:
@@ -127,9 +127,9 @@ class SocketRouter:
     def __get__(self, instance: object, owner: type) -> "SocketRouter":
         if self._owner is None or owner is self._owner:
             return self
-        copy = self._copy(owner, self._name)
-        setattr(owner, self._name, copy)
-        return copy
+        copied = self._copy(owner, self._name)
+        setattr(owner, self._name, copied)
+        return copied
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
@@ -155,7 +155,7 @@ class SocketRouter:
         )
 
     def _value(self, name: str) -> Any:
-        return self._attributes.get(name, getattr(self._base, name))
+        return self._attributes.get(name, getattr(self._base, name, None))
 
     def _key_for(self, function: Callable[..., Any]) -> str:
         protocol = self._value("protocols")[0]
@@ -168,6 +168,23 @@ class SocketRouter:
         hooks.append(plain)
         return function
 
+    def _check_attributes(self, router: "SocketRouter") -> None:
+        for name in _attributes_of(router._base):
+            value, here = router._value(name), self._value(name)
+            if value not in (here, getattr(RoutedSocketHandler, name, None)):
+                raise DeclarationError(
+                    f"the included router has {name} = {value!r}, which would be {here!r} here; "
+                    "set it on the including router too"
+                )
+
+    def _check_hidden(self, included: list[Route]) -> None:
+        for route, earlier in product(included, self._routes):
+            if key := route.hides(earlier):
+                raise DeclarationError(
+                    f"including {name_of(route.function)} would hide {name_of(earlier.function)}, "
+                    f"which has the key {key!r}; give a prefix"
+                )
+
     def _refuse_if_made(self) -> None:
         if self._handler is not None:
             raise DeclarationError(
@@ -176,14 +193,14 @@ class SocketRouter:
             )
 
     def _copy(self, owner: type, name: str) -> "SocketRouter":
-        copy = SocketRouter(self._base)
-        copy._attributes = dict(self._attributes)
-        copy._routes = list(self._routes)
-        copy._connect_hooks = list(self._connect_hooks)
-        copy._disconnect_hooks = list(self._disconnect_hooks)
-        copy._default_route = self._default_route
-        copy._owner, copy._name = owner, name
-        return copy
+        copied = copy(self)
+        copied._attributes = dict(self._attributes)
+        copied._routes = list(self._routes)
+        copied._connect_hooks = list(self._connect_hooks)
+        copied._disconnect_hooks = list(self._disconnect_hooks)
+        copied._handler = None
+        copied._owner, copied._name = owner, name
+        return copied
 
     def _make_handler(self) -> type[RoutedSocketHandler]:
         base, owner = self._base, self._owner
@@ -219,5 +236,5 @@ def _attributes_of(handler: type) -> set[str]:
 
 
 def _is_data(handler: type, name: str) -> bool:
-    value = inspect.getattr_static(handler, name)
-    return not (callable(value) or hasattr(value, "__get__"))
+    # Functions, properties and class methods are descriptors; a form class is data.
+    return not hasattr(type(inspect.getattr_static(handler, name)), "__get__")

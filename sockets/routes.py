@@ -29,14 +29,16 @@ class Route:
 
     `concurrent` runs it beside the connection's other messages instead of in their order;
     generators are concurrent unless told otherwise. `timeout` is in seconds; None is without
-    limit. `at_once` calls `function(socket, message)` itself, ahead of all that waits: it must
-    neither wait nor raise.
+    limit. `prefix` is what a key must begin with before a regex is matched with the rest.
+    `at_once` calls `function(socket, message)` itself, ahead of all that waits: it must neither
+    wait nor raise.
     """
 
     keys: tuple[Key, ...]
     function: Function
     call: Call
     concurrent: bool
+    prefix: str = ""
     timeout: float | None = None
     has_timeout: bool = False
     at_once: bool = False
@@ -53,19 +55,34 @@ class Route:
         groups = _common_groups(keys, where)
         if "timeout" in options:
             options["has_timeout"] = True
-            _check_timeout(options["timeout"], where)
+            check_timeout(options["timeout"], where)
         options.setdefault("concurrent", is_generator(function))
         return cls(
             keys=keys, function=function, call=bind(function, ROUTE_WORDS, groups), **options
         )
 
+    def prefixed(self, prefix: str) -> "Route":
+        """The route with a literal prefix before each of its keys."""
+        keys = tuple(prefix + key if isinstance(key, str) else key for key in self.keys)
+        return replace(self, keys=keys, prefix=prefix + self.prefix)
+
+    def match(self, pattern: re.Pattern[str], key: str) -> re.Match[str] | None:
+        """What one of the route's regexes finds in a key."""
+        if not key.startswith(self.prefix):
+            return None
+        return pattern.match(key[len(self.prefix) :])
+
     def hides(self, earlier: "Route") -> Key | None:
         """The first key of an earlier route that this one would answer instead, or None."""
         for key in earlier.keys:
             for own in self.keys:
-                if own == key or (
-                    isinstance(own, re.Pattern) and isinstance(key, str) and own.match(key)
-                ):
+                if not isinstance(key, str):
+                    hidden = own == key and self.prefix == earlier.prefix
+                elif isinstance(own, str):
+                    hidden = own == key
+                else:
+                    hidden = self.match(own, key) is not None
+                if hidden:
                     return key
         return None
 
@@ -110,23 +127,9 @@ class Routes:
         for position, pattern, route in self._patterns:
             if position < exact_position:
                 break
-            if match := pattern.match(key):
+            if match := route.match(pattern, key):
                 return route, match.groupdict()
         return None if exact is None else (exact, None)
-
-
-def prefixed(route: Route, prefix: str) -> Route:
-    """The route with a literal prefix before each of its keys."""
-    return replace(route, keys=tuple(_prefixed_key(key, prefix) for key in route.keys))
-
-
-def _prefixed_key(key: Key, prefix: str) -> Key:
-    if isinstance(key, str):
-        return prefix + key
-    # Inline flags may stand at the very start only; the compiled pattern has them as flags.
-    pattern = re.sub(r"^\(\?[aiLmsux]+\)", "", key.pattern).removeprefix("^")
-    literal = f"(?-i:{re.escape(prefix)})" if key.flags & re.IGNORECASE else re.escape(prefix)
-    return re.compile(f"{literal}(?:{pattern})" if prefix else key.pattern, key.flags)
 
 
 def _common_groups(keys: tuple[Key, ...], where: str) -> frozenset[str]:
@@ -142,7 +145,8 @@ def _common_groups(keys: tuple[Key, ...], where: str) -> frozenset[str]:
     return frozenset(groups)
 
 
-def _check_timeout(timeout: Any, where: str) -> None:
+def check_timeout(timeout: Any, where: str) -> None:
+    """Raise unless the time-out is seconds, or None for no limit."""
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:

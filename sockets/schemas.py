@@ -48,11 +48,25 @@ def _checkable(parameter: inspect.Parameter, where: str) -> Any:
     kind = Any if parameter.annotation is parameter.empty else parameter.annotation
     try:
         info = msgspec.inspect.type_info(kind)
-    except TypeError as fault:
+    except Exception as fault:
         raise DeclarationError(f"{where}: {parameter.name!r} cannot be checked: {fault}") from fault
-    if isinstance(info, msgspec.inspect.CustomType):
+    if _has_custom_type(info, set()):
         raise DeclarationError(
             f"{where}: expected {parameter.name!r} to be annotated with a type that can be checked "
             f"(int, str, list[int], a dataclass, a msgspec.Struct, a TypedDict, ...), got {kind!r}"
         )
     return kind
+
+
+def _has_custom_type(info: Any, seen: set[int]) -> bool:
+    """Whether a type, or one within it, is unknown to msgspec: values would never fit it."""
+    if isinstance(info, msgspec.inspect.CustomType):
+        return True
+    if id(info) in seen:
+        return False
+    seen.add(id(info))
+    if isinstance(info, tuple):
+        return any(_has_custom_type(inner, seen) for inner in info)
+    if isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+        return any(_has_custom_type(getattr(info, name), seen) for name in info.__struct_fields__)
+    return False

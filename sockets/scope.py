@@ -12,9 +12,14 @@ Scope = dict[str, Any]
 
 
 def read_headers(scope: Scope) -> HttpHeaders:
-    """The handshake's headers, as `request.headers`: case-insensitive, latin-1."""
+    """The handshake's headers, as `request.headers`: case-insensitive, latin-1.
+
+    Names with underscores are left out, as Django does: they could pass for others.
+    """
     environ: dict[str, str] = {}
     for name, value in scope.get("headers", ()):
+        if b"_" in name:
+            continue
         key = HttpHeaders.to_wsgi_name(name.decode("latin-1"))
         text = value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
@@ -28,7 +33,7 @@ def client_ip(scope: Scope) -> str | None:
     trusted to have told whom they were asked by; without, the header is not looked at.
     """
     client = scope.get("client")
-    hops = [str(client[0])] if client else []
+    hops = [str(client[0]) if client else ""]
     if proxies := get_settings().TRUSTED_PROXIES:
         forwarded = read_headers(scope).get("X-Forwarded-For", "")
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] + hops

@@ -63,6 +63,8 @@ class Native(Protocol):
         if type(content) is not dict:
             raise InvalidFrame(f"expected a JSON object, got {_kind(content)}.")
         key, ref = content.get("type"), content.get("ref")
+        if type(key) is str and (ref is None or type(ref) is int):
+            return Message(key, content, ref)
         if type(ref) is not str and type(ref) is not int and ref is not None:
             raise InvalidFrame(f"expected ref to be a string or an integer, got {_kind(ref)}.")
         if type(key) is not str and (key is not None or "type" in content):
