@@ -172,13 +172,19 @@ def _evaluated(annotation: Any, function: Function, where: str) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        names = inspect.unwrap(innermost(function)).__globals__
-        return eval(annotation, vars(builtins) | names)
+        return eval(annotation, vars(builtins) | _globals_of(function))
     except Exception as fault:
         raise DeclarationError(
             f"{where}: annotation {annotation!r} is not known where the route is declared "
             f"({fault}); define it above, at module level"
         ) from fault
+
+
+def _globals_of(function: Function) -> dict[str, Any]:
+    while not inspect.isfunction(function):
+        function = inspect.unwrap(innermost(function))
+        function = getattr(function, "__func__", function)
+    return inspect.unwrap(function).__globals__  # type: ignore[no-any-return]
 
 
 def _check_names(

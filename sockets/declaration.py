@@ -35,6 +35,7 @@ class Declaration:
         self._base = base
         self._check_overrides()
         self._check_limits()
+        handler.routes = tuple(handler.routes)  # a generator would be used up
         self.default = self._own("default_route")
         self.own_routes = tuple(map(self._route, handler.routes))
         self.routes = Routes(
@@ -46,6 +47,11 @@ class Declaration:
         self.disconnect = self._hooks("disconnect")
         self.connect_hooks = [bind(hook, HOOK_WORDS) for hook in self.connect]
         self.disconnect_hooks = [bind(hook, DISCONNECT_WORDS) for hook in self.disconnect]
+        if isinstance(handler.groups, str):
+            raise DeclarationError(
+                f"{handler.__qualname__}.groups: expected a list of names, got the string "
+                f"{handler.groups!r}; write [{handler.groups!r}]"
+            )
         self.groups = tuple(handler.groups or ())
         self.uses_layer = handler.uses_channel_layer or bool(self.groups)
         self._event_routes: dict[str, Route] = {}

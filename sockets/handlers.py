@@ -2,35 +2,33 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Iterable
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ClassVar
 
 from channels.consumer import AsyncConsumer
-from django.conf import settings
 
 from .arguments import Call, Groups
 from .declaration import Declaration, RouteLike
 from .exceptions import (
     Cancelled,
     CloseCode,
+    DeclarationError,
     DuplicateRef,
     FrameTooLarge,
-    HandlerFault,
     InvalidFrame,
     LoginRequired,
     SocketError,
     TimedOut,
     TooManyMessages,
     UnknownKey,
-    as_socket_error,
 )
+from .faults import error_of
 from .hub import connection
 from .lanes import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
-from .messages import Answer, Message, Ref, answer_of, current_message
+from .messages import Answer, Message, Ref, answer_of, check_size, current_message
 from .outbox import Event, Send
 from .routes import Route
 from .scope import Scope
@@ -158,10 +156,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
             self.channel_layer, self.channel_name = layer.layer, layer.channel_name
 
     def _refuse(self, fault: Exception) -> None:
-        error = as_socket_error(fault)
-        if error is None:
-            logger.error("A connect hook failed: %s", self._where(), exc_info=fault)
-            error = HandlerFault("The server failed.")
+        error = error_of(fault, f"A connect hook of {self._where()}")
         self._outbox.drop_waiting()
         if isinstance(error, LoginRequired) and not self.refuse_at_handshake:
             self._open_outbox()
@@ -199,7 +194,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
         frame = event.get("text") or event.get("bytes") or ""
         try:
             if len(frame) * 4 > self.max_frame_bytes:
-                self._check_size(frame)
+                check_size(frame, self.max_frame_bytes)
             message = self._protocol.decode(frame)
         except (InvalidFrame, FrameTooLarge) as fault:
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
@@ -235,7 +230,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
 
     def _receive_event(self, event: Event) -> bool:
         """Post an event of the channel layer; False while too much waits."""
-        route = self._declared.event_route(event)
+        try:
+            route = self._declared.event_route(event)
+        except DeclarationError:
+            logger.exception("A layer event's method cannot be called")
+            return True
         if route is None:
             logger.error(
                 "%s has no method for the layer's event %r; write one, or send to groups that "
@@ -245,15 +244,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
             )
             return True
         return self._mailbox.post(self._handle, Message(None, event, answered=True), route)
-
-    def _check_size(self, frame: str | bytes) -> None:
-        size = len(frame)
-        if isinstance(frame, str) and not frame.isascii():
-            size = len(frame.encode("utf-8", "surrogatepass"))
-        if size > self.max_frame_bytes:
-            raise FrameTooLarge(
-                f"expected a frame of at most {self.max_frame_bytes} bytes, got {size}."
-            )
 
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
@@ -294,15 +284,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
             self._outbox.send(self._protocol.end(message))
 
     def _report(self, message: Message, fault: BaseException) -> None:
-        """Answer with the error that the fault stands for; log what nobody foresaw."""
-        error = as_socket_error(fault)
-        if error is None:
-            logger.error("%r failed: %s", message.key, self._where(), exc_info=fault)
-            error = HandlerFault("The server failed to handle this message.")
-            if settings.DEBUG:
-                error.details = repr(fault)
-                error.errors = [{"text": "".join(traceback.format_exception(fault))}]
-        self._fail(message, error)
+        """Answer with the error that the fault stands for."""
+        self._fail(message, error_of(fault, f"{message.key!r} of {self._where()}"))
 
     def _time_out(self, message: Message) -> None:
         self._end_message(message, TimedOut("The server took too long to handle this message."))
@@ -318,7 +301,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
         self._calls.cancel(message)
 
     def _where(self) -> str:
-        return f"user {self.user.pk}, path {self.path!r}"
+        return f"user {self.user.pk} at {self.path!r}"
 
     async def _end(self, event: Event) -> None:
         """Give back everything, whatever happened, within 8 seconds."""
@@ -345,13 +328,13 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
                 for hook in self._declared.disconnect_hooks:
                     await self._run_disconnect_hook(hook, event)
         except TimeoutError:
-            logger.error("The disconnect hooks took more than %g s: %s", GRACE, self._where())
+            logger.error("The disconnect hooks of %s took more than %g s", self._where(), GRACE)
 
     async def _run_disconnect_hook(self, hook: Call, event: Event) -> None:
         try:
             await hook(self, event)
         except Exception:
-            logger.exception("A disconnect hook failed: %s", self._where())
+            logger.exception("A disconnect hook of %s failed", self._where())
 
 
 RoutedSocketHandler._declared = Declaration(RoutedSocketHandler, RoutedSocketHandler)

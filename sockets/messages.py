@@ -6,6 +6,8 @@ from typing import Any, final
 
 import msgspec
 
+from .exceptions import FrameTooLarge
+
 Frame = str | bytes
 Ref = str | int
 
@@ -47,6 +49,15 @@ class Reply(msgspec.Struct, frozen=True):
     data: Any = None
     status: int = 200
     headers: dict[str, Any] | None = None
+
+
+def check_size(frame: Frame, limit: int) -> None:
+    """Raise `FrameTooLarge` for a frame of more than `limit` bytes (of UTF-8)."""
+    size = len(frame)
+    if isinstance(frame, str) and not frame.isascii():
+        size = len(frame.encode("utf-8", "surrogatepass"))
+    if size > limit:
+        raise FrameTooLarge(f"expected a frame of at most {limit} bytes, got {size}.")
 
 
 def answer_of(value: Any) -> tuple[Any, int, dict[str, Any] | None]:

@@ -38,6 +38,8 @@ class SocketRouter:
         self._connect_hooks: list[Callable[..., Any]] = []
         self._disconnect_hooks: list[Callable[..., Any]] = []
         self._default_route: Callable[..., Any] | None = None
+        self._inherits_default = False
+        self._included = False
         self._handler: type[RoutedSocketHandler] | None = None
         self._owner: type | None = None
         self._name = "socket"
@@ -78,12 +80,12 @@ class SocketRouter:
         self._refuse_if_made()
         plain = unwrap(function)
         Route.of((), plain)
-        if self._default_route is not None:
+        if self._default_route is not None and not self._inherits_default:
             raise DeclarationError(
                 f"{name_of(plain)}: the default route is {name_of(self._default_route)} already; "
                 "keep one of them"
             )
-        self._default_route = plain
+        self._default_route, self._inherits_default = plain, False
         return function
 
     def include(self, router: "SocketRouter", prefix: str = "") -> None:
@@ -102,6 +104,7 @@ class SocketRouter:
             if (route.keys, route.function) not in shared
         ]
         self._check_hidden(included)
+        router._included = True
         self._routes += included
         hooks = [*theirs.connect, *router._connect_hooks]
         self._connect_hooks += [hook for hook in hooks if hook not in ours.connect]
@@ -136,6 +139,10 @@ class SocketRouter:
             super().__setattr__(name, value)
             return
         known = _attributes_of(self._base)
+        if name in DECORATED:
+            raise DeclarationError(
+                f"{name!r} is not set on a router but declared by its decorators"
+            )
         if name not in known:
             raise DeclarationError(
                 f"{self._base.__qualname__} has no attribute {name!r}; {suggest(name, known)}"
@@ -186,6 +193,11 @@ class SocketRouter:
                 )
 
     def _refuse_if_made(self) -> None:
+        if self._included:
+            raise DeclarationError(
+                "this router was included in another, which would not see the change; declare all "
+                "of it before it is included"
+            )
         if self._handler is not None:
             raise DeclarationError(
                 f"{self._handler.__qualname__} is made already and would not see the change; "
@@ -198,7 +210,7 @@ class SocketRouter:
         copied._routes = list(self._routes)
         copied._connect_hooks = list(self._connect_hooks)
         copied._disconnect_hooks = list(self._disconnect_hooks)
-        copied._handler = None
+        copied._handler, copied._included, copied._inherits_default = None, False, True
         copied._owner, copied._name = owner, name
         return copied
 

@@ -44,14 +44,14 @@ class Route:
     at_once: bool = False
 
     @classmethod
-    def of(cls, keys: Iterable[Key], function: Function, **options: Any) -> "Route":
+    def of(cls, keys: Key | Iterable[Key], function: Function, **options: Any) -> "Route":
         """A route with its options checked and its arguments bound, or a `DeclarationError`."""
         function = unwrap(function)
         where = name_of(function)
         for option in options.keys() - RouteOptions.__annotations__.keys():
             known = RouteOptions.__annotations__
             raise DeclarationError(f"{where}: no option {option!r}; {suggest(option, known)}")
-        keys = tuple(keys)
+        keys = (keys,) if isinstance(keys, str | re.Pattern) else tuple(keys)
         groups = _common_groups(keys, where)
         if "timeout" in options:
             options["has_timeout"] = True

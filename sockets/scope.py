@@ -39,9 +39,16 @@ def client_ip(scope: Scope) -> str | None:
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] + hops
         hops = hops[: max(1, len(hops) - proxies)]
     try:
-        return str(ip_address(hops[-1].removeprefix("[").removesuffix("]")))
-    except (IndexError, ValueError):
+        address = ip_address(_without_port(hops[-1]))
+    except ValueError:
         return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def get_user(scope: Scope) -> Any:

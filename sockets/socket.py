@@ -59,8 +59,10 @@ class ClientSocket:
 
     def send_action(self, type: str, /, **fields: Any) -> Awaitable[None]:
         """Send the event `{"type": type, ...fields}`."""
-        if "ref" in fields:
-            raise ValueError("expected fields without 'ref', which marks replies; rename it")
+        if taken := fields.keys() & {"ref", "type"}:
+            raise ValueError(
+                f"expected fields without {min(taken)!r}, which frames have; rename it"
+            )
         return self._outbox.send(self._protocol.action(type, fields))
 
     def send(

@@ -23,6 +23,7 @@ POSTGRESQL = {
     "PASSWORD": os.environ.get("PGPASSWORD", ""),
     "HOST": os.environ.get("PGHOST", "127.0.0.1"),
     "PORT": os.environ.get("PGPORT", "5432"),
+    "TEST": {"NAME": f"test_sockets_{os.getpid()}"},
 }
 DATABASES = {
     "default": POSTGRESQL if os.environ.get("TEST_DATABASE") == "postgresql" else SQLITE,

@@ -83,6 +83,9 @@ class OwnRowsTests(TestCase):
         await client.disconnect()
 
 
+USE_THE_DATABASE = ["tests/test_django.py", "tests/test_lanes.py", "tests/test_asgi.py"]
+
+
 def test_the_same_on_postgresql():
     psycopg = pytest.importorskip("psycopg")
     from .settings import POSTGRESQL
@@ -102,8 +105,7 @@ def test_the_same_on_postgresql():
         pytest.skip(f"PostgreSQL is not there: {fault}")
     # Dropping the test database at the end fails where a connection to it was left open.
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "not postgresql", "--create-db"]
-        + ["tests/test_django.py", "tests/test_lanes.py", "tests/test_asgi.py"],
+        [sys.executable, "-m", "pytest", "-q", "-k", "not postgresql", *USE_THE_DATABASE],
         cwd=Path(__file__).parents[1],
         env={**os.environ, "TEST_DATABASE": "postgresql"},
         capture_output=True,

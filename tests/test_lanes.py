@@ -15,7 +15,6 @@ from sockets.hub import connection as entered
 from sockets.lanes import Lane, Lanes
 
 from .clients import client_of
-from .conftest import until
 
 
 def thread_name():

@@ -34,6 +34,9 @@ class Chat(RoutedSocketHandler):
     async def chat_broken(self, event):
         raise RuntimeError("broken")
 
+    def chat_unbound():
+        """A method that cannot be called with an event."""
+
     async def chat_reply(self, event):
         self.reply("nobody asked")
 
@@ -67,14 +70,14 @@ async def test_an_event_reaches_no_method_that_is_not_meant_for_it(kind, caplog)
     assert f"no method for the layer's event {kind!r}" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["chat.broken", "chat.reply"])
+@pytest.mark.parametrize("kind", ["chat.broken", "chat.reply", "chat.unbound"])
 async def test_a_fault_in_an_event_is_logged_and_not_told(kind, caplog):
     layer = get_channel_layer()
     async with client_of(Chat) as client:
         await layer.group_send("chat", {"type": kind})
         assert await client.receive_nothing()
         assert (await client.ask({"type": "NAME", "ref": 1}))["status"] == 200
-    assert "failed" in caplog.text
+    assert "failed" in caplog.text or "cannot be called" in caplog.text
 
 
 async def test_events_wait_for_a_full_mailbox_and_none_is_lost():

@@ -28,9 +28,8 @@ class Server:
         await self.reads.wait()
         if self.gone:
             raise OSError("the client is gone")
-        if event["type"] == "websocket.close" and event["code"] not in range(3000, 5000):
-            if event["code"] != 1000:
-                raise ValueError("invalid code")
+        if event.get("code", 1000) not in (1000, *range(3000, 5000)):
+            raise ValueError("invalid code")
         self.sent.append(event.get("text", event.get("code", event["type"])))
 
     async def run(self, handler):

@@ -62,8 +62,9 @@ async def test_send_takes_exactly_one_kind_of_frame():
         for arguments in ({}, {"text_data": "a", "bytes_data": b"a"}):
             with pytest.raises(ValueError, match="either text_data or bytes_data"):
                 socket.send(**arguments)
-        with pytest.raises(ValueError, match="without 'ref'"):
-            socket.send_action("X", ref=1)
+        for taken in ("ref", "type"):
+            with pytest.raises(ValueError, match=f"without '{taken}'"):
+                socket.send_action("X", **{taken: 1})
         with pytest.raises(TypeError, match=r"builtins\.object"):
             socket.send_json(object())
         return "checked"

@@ -1,0 +1,73 @@
+"""The reference and the picture of the house name what is there, with its true defaults."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from sockets import CloseCode, RoutedSocketHandler
+from sockets.arguments import DISCONNECT_WORDS, ROUTE_WORDS
+from sockets.conf import Settings
+from sockets.router import _attributes_of
+from sockets.routes import RouteOptions
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def table(heading):
+    """The rows of the first table under a heading: the first cell's names, and the second cell."""
+    section = REFERENCE.partition(f"\n{heading}\n")[2]
+    lines = re.search(r"^\|[\s-]*\|.*\n((?:\|.*\n)+)", section, re.MULTILINE)[1].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {name: row[1] for row in rows for name in row[0].replace("`", "").split(", ")}
+
+
+def number_in(text):
+    return float(re.match(r"[\d.,]+", text)[0].replace(",", ""))
+
+
+def test_every_attribute_of_a_handler_is_listed_with_its_default():
+    listed = table("## Handler attributes")
+    assert listed.keys() == {"routes", *_attributes_of(RoutedSocketHandler)}
+    for name, default in listed.items():
+        value = getattr(RoutedSocketHandler, name)
+        if name == "protocols":
+            assert [type(protocol).__name__ for protocol in value] == ["Native"]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            assert number_in(default) == value, name
+        else:
+            assert default.strip("`") == str(value) or default.strip('`"') == value, name
+
+
+def test_every_setting_is_listed_with_its_default():
+    listed = table("## Settings")
+    defaults = {name: number_in(default) for name, default in listed.items()}
+    assert defaults == {field.name: field.default for field in fields(Settings)}
+
+
+def test_every_route_option_is_listed():
+    assert table("## Routes").keys() == RouteOptions.__annotations__.keys()
+
+
+def test_every_reserved_argument_is_listed():
+    assert table("### Arguments").keys() == ROUTE_WORDS.keys() | DISCONNECT_WORDS.keys()
+
+
+def test_close_codes_bear_their_names():
+    for code, name in table("## Close codes").items():
+        assert CloseCode[name.strip("`")] == int(code)
+
+
+@pytest.mark.parametrize("package", ["sockets", "sockets/protocols"])
+def test_every_module_is_in_the_picture(package):
+    for module in (ROOT / package).glob("*.py"):
+        if package == "sockets" or module.stem != "__init__":
+            assert f"`{module.name}`" in ARCHITECTURE, module.name
+
+
+def test_every_file_in_the_picture_exists():
+    for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE):
+        assert list((ROOT / "sockets").rglob(name)), name

@@ -1,0 +1,108 @@
+"""The order of the modules: each imports only from floors below its own."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import sockets
+
+FLOORS = {
+    0: "exceptions messages conf faults",
+    1: "sync lanes outbox calls streams layers schemas arguments routes mailbox scope "
+    "protocols.__init__ protocols.base protocols.native built_in declaration",
+    2: "hub",
+    3: "socket handlers",
+    4: "router",
+    6: "asgi apps __init__",
+}
+FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
+
+WITHIN_A_FLOOR = {
+    "conf": "exceptions",
+    "faults": "exceptions",
+    "messages": "exceptions",
+    "outbox": "lanes sync",
+    "arguments": "schemas",
+    "routes": "arguments",
+    "built_in": "routes",
+    "declaration": "arguments built_in routes",
+    "mailbox": "lanes routes",
+    "protocols.native": "protocols.base",
+    "scope": "protocols.base",
+    "handlers": "socket",
+}
+IN_FUNCTIONS = {
+    ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
+}
+FORBIDDEN_NAMES = {"utils", "helpers", "core", "common", "mixins"}
+
+
+class WithoutTypeChecking(ast.NodeTransformer):
+    def visit_If(self, node):
+        self.generic_visit(node)
+        return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+
+PACKAGE = Path(sockets.__file__).parent
+TREES = {
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts): WithoutTypeChecking().visit(
+        ast.parse(file.read_text())
+    )
+    for file in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def imports(module):
+    """The modules of the package that a module imports, at its top or in a function."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = [*module.split(".")[: -node.level], *(node.module or "").split(".")]
+            target = ".".join(filter(None, parts))
+            yield from (
+                [target]
+                if target in TREES
+                else [f"{target}.{alias.name}".strip(".") for alias in node.names]
+            )
+
+
+def test_every_module_has_its_floor():
+    assert sorted(FLOOR_OF) == sorted(TREES)
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_go_to_a_lower_floor(module):
+    beside = {target for target in imports(module) if FLOOR_OF[target] >= FLOOR_OF[module]}
+    assert beside == set(WITHIN_A_FLOOR.get(module, "").split())
+
+
+def test_no_module_imports_itself_through_others():
+    TopologicalSorter({module: set(imports(module)) for module in TREES}).prepare()
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_within_the_package_are_relative(module):
+    for node in ast.walk(TREES[module]):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        assert "sockets" not in {name.partition(".")[0] for name in names}
+
+
+def test_imports_stand_at_the_top():
+    found = {
+        (module, function.name)
+        for module, tree in TREES.items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert found == set(IN_FUNCTIONS)
+
+
+def test_modules_are_named_for_what_they_hold():
+    for module in TREES:
+        assert not FORBIDDEN_NAMES & set(module.split("."))
+        assert not module.endswith("base") or module == "protocols.base"

@@ -1,0 +1,327 @@
+"""The native wire: JSON text, one flat object a message."""
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models import TextChoices
+from django.utils.functional import lazystr
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy
+
+from sockets.exceptions import HandlerFault, InvalidFrame, SocketError
+from sockets.messages import Answer, Message
+from sockets.protocols.base import Protocol
+from sockets.protocols.native import Native
+
+native = Native()
+
+
+def decoded(**content):
+    return native.decode(json.dumps(content))
+
+
+def replied(data, status=200, ref=1):
+    return json.loads(native.reply(Message("BET", {}, ref), data, status, None))
+
+
+# Decoding
+
+
+def test_a_message_is_one_flat_object():
+    message = native.decode('{"type": "BET", "ref": "a", "chips": 5}')
+    assert type(message) is Message
+    assert (message.key, message.ref) == ("BET", "a")
+    assert message.content == {"type": "BET", "ref": "a", "chips": 5}
+    assert message.headers is None
+
+
+@pytest.mark.parametrize("ref", ["a", "", "1", 0, -5, 10**30, "c:1", "S:1"])
+def test_refs_are_strings_and_integers(ref):
+    message = decoded(type="BET", ref=ref)
+    assert type(message) is Message
+    assert message.ref == ref
+
+
+def test_a_message_may_have_no_ref():
+    assert decoded(type="BET").ref is None
+    assert decoded(type="BET", ref=None).ref is None
+
+
+def test_an_object_without_a_type_has_no_key():
+    message = decoded(chips=5, ref=1)
+    assert (message.key, message.ref, message.content) == (None, 1, {"chips": 5, "ref": 1})
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n\t"])
+def test_white_space_around_the_object_is_allowed(space):
+    assert native.decode(f'{space}{{"type": "BET"}}{space}').key == "BET"
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        pytest.param("{", "truncated", id="half an object"),
+        pytest.param("{'type': 'BET'}", "malformed", id="python"),
+        pytest.param('{"type": "BET"} x', "trailing", id="trailing"),
+        pytest.param('\ufeff{"type": "BET"}', "malformed", id="byte order mark"),
+        pytest.param('{"type": "BET", "x": NaN}', "malformed", id="NaN"),
+        pytest.param("BET", "malformed", id="text"),
+        pytest.param("", "expected a JSON object", id="empty"),
+        pytest.param(" ", "expected a JSON object", id="blank"),
+        pytest.param("[]", "got a list", id="list"),
+        pytest.param('["BET"]', "got a list", id="list of a type"),
+        pytest.param("5", "got a number", id="number"),
+        pytest.param("5.5", "got a number", id="float"),
+        pytest.param("null", "got null", id="null"),
+        pytest.param("true", "got a boolean", id="boolean"),
+        pytest.param('"BET"', "got a string", id="string"),
+        pytest.param('{"type": 5}', "expected type to be a string, got a number", id="type 5"),
+        pytest.param('{"type": null}', "expected type .* got null", id="type null"),
+        pytest.param('{"type": true}', "expected type .* got a boolean", id="type true"),
+        pytest.param('{"type": ["BET"]}', "expected type .* got a list", id="type list"),
+        pytest.param('{"type": {}}', "expected type .* got an object", id="type object"),
+        pytest.param('{"type": "\\ud800"}', "expected a JSON object", id="escaped surrogate"),
+        pytest.param('{"type": "\ud800"}', "surrogates not allowed", id="lone surrogate"),
+        pytest.param("[" * 100_000, "recursion", id="deep list"),
+        pytest.param('{"type":' * 100_000, "recursion", id="deep object"),
+        pytest.param('{"type": "BET", "x": 1e400}', "out of range", id="1e400"),
+        pytest.param('{"x": ' + "9" * 5000 + "}", "out of range", id="5,000 digits"),
+        pytest.param(b'{"type": "BET"}', "expected a JSON text frame, got 15 bytes", id="binary"),
+        pytest.param(b"", "expected a JSON text frame, got 0 bytes", id="empty binary"),
+    ],
+)
+def test_a_frame_that_is_no_message_is_refused(frame, message):
+    with pytest.raises(InvalidFrame, match=message) as caught:
+        native.decode(frame)
+    assert caught.value.status == 400
+    assert caught.value.ref is None
+
+
+@pytest.mark.parametrize("ref", [1.5, True, False, [], {}, ["a"]])
+def test_a_ref_of_a_wrong_type_is_refused(ref):
+    with pytest.raises(InvalidFrame, match="expected ref to be a string or an integer") as caught:
+        decoded(type="BET", ref=ref)
+    assert caught.value.ref is None
+
+
+@pytest.mark.parametrize("ref", ["a", 7])
+def test_the_refusal_of_a_type_has_the_ref(ref):
+    with pytest.raises(InvalidFrame, match="expected type") as caught:
+        decoded(type=5, ref=ref)
+    assert caught.value.ref == ref
+
+
+@pytest.mark.parametrize("content", [{"type": "CONFIRM"}, {}])
+def test_a_ref_of_ours_marks_an_answer(content):
+    answer = decoded(**content, ref="s:1", status=404, data={"why": "gone"})
+    assert answer == Answer("s:1", 404, {"why": "gone"})
+
+
+def test_an_answer_without_a_status_is_a_success():
+    assert decoded(type="CONFIRM", ref="s:1") == Answer("s:1", 200, None)
+
+
+# Encoding
+
+
+def test_a_reply_repeats_type_and_ref():
+    expected = {"type": "BET", "ref": 1, "status": 201, "data": {"chips": 5}}
+    assert replied({"chips": 5}, 201) == expected
+    assert replied(None)["data"] is None
+
+
+def test_a_reply_to_a_message_without_a_ref_has_none():
+    assert replied([1], ref=None) == {"type": "BET", "status": 200, "data": [1]}
+
+
+@pytest.mark.parametrize("ref", [0, "", "a", 10**30])
+def test_every_ref_is_repeated(ref):
+    assert replied(1, ref=ref)["ref"] == ref
+    assert json.loads(native.end(Message("BET", {}, ref)))["ref"] == ref
+    assert json.loads(native.error(HandlerFault("No."), Message("BET", {}, ref)))["ref"] == ref
+
+
+def test_a_reply_204_has_no_data():
+    assert replied(None, 204) == {"type": "BET", "ref": 1, "status": 204}
+    assert replied({"ignored": True}, 204) == {"type": "BET", "ref": 1, "status": 204}
+
+
+def test_nothing_is_said_where_nothing_was_asked():
+    assert native.reply(Message("BET", {}), None, 204, None) is None
+
+
+def test_parts_have_status_206():
+    expected = {"type": "COUNT", "ref": 1, "status": 206, "data": 5}
+    assert json.loads(native.part(Message("COUNT", {}, 1), 5)) == expected
+    expected = {"type": "COUNT", "status": 206, "data": None}
+    assert json.loads(native.part(Message("COUNT", {}), None)) == expected
+
+
+def test_the_end_of_a_stream_is_a_reply_without_data():
+    end = native.end(Message("COUNT", {}, 1))
+    assert json.loads(end) == {"type": "COUNT", "ref": 1, "status": 200}
+    assert native.end(Message("COUNT", {})) is None
+
+
+def test_an_error():
+    error = SocketError("No.", status=403, errors=[{"text": "Too high.", "field": "bet"}])
+    expected = {
+        "type": "ERROR",
+        "status": 403,
+        "details": "No.",
+        "errors": [{"text": "Too high.", "field": "bet"}],
+        "success": False,
+    }
+    assert json.loads(native.error(error, None)) == expected
+    assert json.loads(native.error(error, Message("BET", {}))) == expected
+    assert json.loads(native.error(error, Message("BET", {}, "a"))) == {**expected, "ref": "a"}
+
+
+def test_an_error_may_be_a_lazy_translation():
+    error = SocketError(gettext_lazy("Yes"), errors=[gettext_lazy("No")])
+    frame = json.loads(native.error(error, None))
+    assert frame["details"] == "Yes"
+    assert frame["errors"] == [{"text": "No"}]
+
+
+def test_an_event_is_what_was_given():
+    assert native.event({"type": "CHAT", "text": "h\xe9"}) == '{"type":"CHAT","text":"h\xe9"}'
+    assert native.event([1, None, True]) == "[1,null,true]"
+
+
+def test_an_action_is_its_type_and_fields():
+    assert json.loads(native.action("CHAT", {"text": "hi"})) == {"type": "CHAT", "text": "hi"}
+    assert native.action("LEAVING", {}) == '{"type":"LEAVING"}'
+
+
+def test_a_call_has_type_ref_and_data():
+    expected = {"type": "CONFIRM", "ref": "s:1", "data": {"bet": 5}}
+    assert json.loads(native.call("CONFIRM", "s:1", {"bet": 5})) == expected
+
+
+def test_frames_are_text():
+    message = Message("BET", {}, 1)
+    frames = [
+        native.reply(message, 1, 200, None),
+        native.part(message, 1),
+        native.end(message),
+        native.error(HandlerFault("No."), message),
+        native.event({}),
+        native.action("CHAT", {}),
+        native.call("CONFIRM", "s:1", None),
+    ]
+    assert {type(frame) for frame in frames} == {str}
+
+
+# Values
+
+
+class Text(str): ...
+
+
+class Number(int): ...
+
+
+class Fraction(float): ...
+
+
+class Suit(TextChoices):
+    HEARTS = "h", "Hearts"
+
+
+class Rank(Enum):
+    ACE = 1
+
+
+@dataclass
+class Seat:
+    number: int
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (mark_safe("<b>"), "<b>"),
+        (gettext_lazy("Yes"), "Yes"),
+        (lazystr(5), "5"),
+        (Text("a"), "a"),
+        (Number(5), 5),
+        (Fraction(0.5), 0.5),
+        (Suit.HEARTS, "h"),
+        (Suit.HEARTS.label, "Hearts"),
+        (Rank.ACE, 1),
+        (Seat(3), {"number": 3}),
+        ((1, 2), [1, 2]),
+        ({1}, [1]),
+        (OrderedDict(a=1), {"a": 1}),
+        ({mark_safe("k"): 1, gettext_lazy("Yes"): 2, 3: 4}, {"k": 1, "Yes": 2, "3": 4}),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Decimal("1.50"), "1.50"),
+        (datetime(2030, 1, 31, tzinfo=UTC), "2030-01-31T00:00:00Z"),
+        (10**30, 10**30),
+        (float("nan"), None),
+    ],
+)
+def test_values_of_python_and_django(value, expected):
+    assert json.loads(native.event({"value": [value]})) == {"value": [expected]}
+    assert replied(value)["data"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (User(), "django.contrib.auth.models.User"),
+        (object(), "builtins.object"),
+        ((part for part in ()), "builtins.generator"),
+        (1j, "builtins.complex"),
+        (User.objects, "django.contrib.auth.models.UserManager"),
+    ],
+)
+def test_a_type_that_json_has_no_form_for_is_named(value, name):
+    message = f"expected JSON-ready content, got a {name}; send its values instead"
+    for encode in (native.event, replied, lambda data: native.call("CONFIRM", "s:1", data)):
+        with pytest.raises(TypeError, match=message):
+            encode({"value": value})
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("on_say_hello", "SAY_HELLO"),
+        ("say_hello", "SAY_HELLO"),
+        ("on_on", "ON"),
+        ("once", "ONCE"),
+    ],
+)
+def test_the_key_of_a_function(name, key):
+    assert native.key(name) == key
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("key", ["on_bet"]),
+        ("decode", ["{}"]),
+        ("reply", [Message("BET", {}), None, 200, None]),
+        ("part", [Message("BET", {}), None]),
+        ("end", [Message("BET", {})]),
+        ("error", [HandlerFault("No."), None]),
+        ("event", [{}]),
+        ("action", ["CHAT", {}]),
+        ("call", ["CONFIRM", "s:1", None]),
+    ],
+)
+def test_a_protocol_has_every_method_to_write(method, arguments):
+    assert hasattr(Native, method)
+    with pytest.raises(NotImplementedError):
+        getattr(Protocol(), method)(*arguments)
