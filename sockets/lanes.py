@@ -130,9 +130,9 @@ class LaneThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            call = self._next()
-            while call is not None:
-                call = self._serve(call) or self._next()
+            while (call := self._next()) is not None:
+                while call is not None:  # an idle thread keeps no call alive
+                    call = self._serve(call)
         finally:
             connections.close_all()
             try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .lanes import Lane, Lanes, lane_of
-from .messages import Message
+from .messages import Message, current_message
 from .routes import Route
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
@@ -121,28 +121,34 @@ class Mailbox:
                 await lane.idle()
 
     async def _work_in_order(self) -> None:
-        waiting, lane = self.waiting, self._lane
         while not self._stopping:
-            while waiting:
-                self._running = handle, message, route = waiting.popleft()
-                if not self.watched:
-                    self._timeouts.watch(self)
-                try:
-                    await handle(message, route)
-                except asyncio.CancelledError:
-                    if self._stopping or not message.cancelled:
-                        raise
-                except Exception:
-                    # A fault of ours: the messages behind this one must not wait for ever.
-                    logger.exception("Handling %r failed", message.key)
-                self._running = None
-                if message.cancelled:
-                    await self._settle()
-                if lane is not None and lane.used:
-                    lane.release()
-            if not self._stopping:
+            if self.waiting:
+                await self._run_waiting()
+            else:
+                current_message.set(None)  # an idle connection keeps no message alive
                 self._idle = asyncio.get_running_loop().create_future()
                 await self._idle
+
+    async def _run_waiting(self) -> None:
+        waiting, lane = self.waiting, self._lane
+        while waiting:
+            self._running = handle, message, route = waiting.popleft()
+            if not self.watched:
+                self._timeouts.watch(self)
+            try:
+                await handle(message, route)
+            except asyncio.CancelledError:
+                if self._stopping or not message.cancelled:
+                    raise
+            except Exception:
+                # A fault of ours: the messages behind this one must not wait for ever.
+                logger.exception("Handling %r failed", message.key)
+            finally:
+                self._running = None
+            if message.cancelled:
+                await self._settle()
+            if lane is not None and lane.used:
+                lane.release()
 
     def _open(self) -> None:
         self._opened = True
@@ -203,6 +209,8 @@ class Timeouts:
             self._timer = self._loop.call_later(TICK, self._look)
 
     def stop(self) -> None:
+        # What holds this, as a cancelled timer's context may, holds no mailbox any more.
+        self._busy.clear()
         if self._timer is not None:
             self._timer.cancel()
 

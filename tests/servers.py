@@ -1,0 +1,225 @@
+"""Real servers for tests: each a subprocess on a free port, its log kept in a file."""
+
+import asyncio
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository, which servers import `sockets` and `tests` from."""
+
+START = 30.0
+"""Seconds that a server has to listen."""
+PATIENCE = 8.0
+"""Seconds until what a test waits for counts as missing: the package's bound for an ending."""
+
+FAULTS = (
+    "Traceback",
+    "Exception inside application",
+    "never awaited",
+    "never retrieved",
+    "took too long to shut down",
+    "was destroyed but it is pending",
+)
+"""What no log of a healthy server holds."""
+
+
+def command_of(kind: str, application: str, port: int, manage: tuple[str, ...]) -> list[str]:
+    """The command line of a server, as people type it."""
+    return {
+        "runserver": [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"],
+        "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", f"{port}", application],
+        "uvicorn": [
+            "-m",
+            "uvicorn",
+            f"--port={port}",
+            "--timeout-graceful-shutdown=2",
+            application,
+        ],
+    }[kind]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment for a child that has Django settings of its own."""
+    inherited = {key: text for key, text in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
+    return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **variables}
+
+
+def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> None:
+    """Run Python to its end; a failure shows what it printed."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@contextmanager
+def serving(
+    kind: str,
+    application: str,
+    log: Path,
+    *,
+    cwd: Path = ROOT,
+    manage: tuple[str, ...] = ("-m", "django"),
+    **variables: str,
+) -> Iterator["Server"]:
+    """A server of this kind, listening; stopped at the end."""
+    port = free_port()
+    command = [sys.executable, *command_of(kind, application, port, manage)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment(**variables), stdout=output, stderr=output
+        )
+    server = Server(kind, port, process, log)
+    try:
+        server.wait_until_listening()
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A running server: what it is asked over HTTP and WebSockets, and what it logged."""
+
+    def __init__(self, kind: str, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.kind = kind
+        self.port = port
+        self.origin = f"http://127.0.0.1:{port}"
+        self._process = process
+        self._log = log
+        self._marked = 0
+
+    @property
+    def is_daphne(self) -> bool:
+        return self.kind != "uvicorn"
+
+    def wait_until_listening(self) -> None:
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError(f"{self._process.args} does not listen.\n{self.log}")
+
+    def mark(self) -> None:
+        """Let `log` and `faults` begin here."""
+        self._marked = self._log.stat().st_size
+
+    @property
+    def log(self) -> str:
+        return self._log.read_bytes()[self._marked :].decode(errors="replace")
+
+    def faults(self) -> list[str]:
+        """The lines of the log that tell of a fault nobody expected."""
+        return [line for line in self.log.splitlines() if any(fault in line for fault in FAULTS)]
+
+    async def get(self, path: str) -> tuple[int, Mapping[str, str], str]:
+        """The status, headers and text of a page."""
+        return await asyncio.to_thread(self._get, path)
+
+    def _get(self, path: str) -> tuple[int, Mapping[str, str], str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read().decode()
+        finally:
+            connection.close()
+
+    async def get_json(self, path: str) -> Any:
+        status, _, text = await self.get(path)
+        assert status == 200, text
+        return json.loads(text)
+
+    @asynccontextmanager
+    async def client(
+        self, path: str, *, origin: str | None = None, cookie: str = "", **options: Any
+    ) -> AsyncIterator["Client"]:
+        """A client that shakes hands as a browser does, and is closed at the end."""
+        settings = {"compression": None, "proxy": None, "max_size": None, "close_timeout": 2}
+        async with connect(
+            f"ws://127.0.0.1:{self.port}{path}",
+            origin=origin or self.origin,  # type: ignore[arg-type]
+            additional_headers={"Cookie": cookie} if cookie else None,
+            **settings | options,
+        ) as connection:
+            yield Client(connection)
+
+
+class Client:
+    """One WebSocket, speaking the native wire."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self._refs = 0
+
+    async def send(self, message: Any) -> None:
+        """Send text and bytes as they are, anything else as JSON."""
+        frame = message if isinstance(message, str | bytes) else json.dumps(message)
+        await self.connection.send(frame)
+
+    async def receive(self) -> Any:
+        """The next frame."""
+        return json.loads(await asyncio.wait_for(self.connection.recv(), PATIENCE))
+
+    async def tell(self, type: str, **fields: Any) -> Any:
+        """Send a message without a ref and return the next frame."""
+        await self.send({"type": type, **fields})
+        return await self.receive()
+
+    async def ask(self, type: str, **fields: Any) -> Any:
+        """Send a message with a ref and return the next frame, which must answer it."""
+        self._refs += 1
+        await self.send({"type": type, "ref": self._refs, **fields})
+        answer = await self.receive()
+        assert answer.get("ref") == self._refs, answer
+        return answer
+
+    async def close_code(self) -> int | None:
+        """The code with which the server closes; frames until then are skipped."""
+        await asyncio.wait_for(self.connection.wait_closed(), PATIENCE)
+        return self.connection.close_code
+
+    def cut(self) -> None:
+        """Vanish: no close frame, only the end of TCP."""
+        self.connection.transport.abort()
+
+    def stop_reading(self) -> None:
+        self.connection.transport.pause_reading()
+
+    def read_on(self) -> None:
+        self.connection.transport.resume_reading()
+
+
+async def eventually(probe: Callable[[], Any], accept: Callable[[Any], Any] = bool) -> Any:
+    """The first acceptable value of `probe`, a coroutine function; fails when none comes."""
+    deadline, pause = time.monotonic() + PATIENCE, 0.01
+    while not accept(value := await probe()):
+        assert time.monotonic() < deadline, f"after {PATIENCE:g} s still {value!r}"
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.5)
+    return value
