@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
@@ -12,6 +13,8 @@ from django.db import transaction
 from django.test import TestCase
 
 from sockets import SocketRouter
+
+from .settings import POSTGRESQL
 
 router = SocketRouter()
 
@@ -87,9 +90,6 @@ USE_THE_DATABASE = ["tests/test_django.py", "tests/test_lanes.py", "tests/test_a
 
 
 def test_the_same_on_postgresql():
-    psycopg = pytest.importorskip("psycopg")
-    from .settings import POSTGRESQL
-
     try:
         psycopg.connect(
             host=POSTGRESQL["HOST"],

@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 import pytest
+import rest_framework.exceptions
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.http import Http404
@@ -154,12 +155,11 @@ def test_other_faults_stay_unforeseen_beside_the_rest_framework():
 
 
 def test_the_rest_framework_itself():
-    exceptions = pytest.importorskip("rest_framework.exceptions")
-    error = as_socket_error(exceptions.ValidationError({"bet": ["Too high."]}))
+    error = as_socket_error(rest_framework.exceptions.ValidationError({"bet": ["Too high."]}))
     assert error.status == 400
     assert error.errors == [{"text": "Too high.", "field": "bet", "code": "invalid"}]
-    assert as_socket_error(exceptions.NotAuthenticated()).status == 401
-    assert as_socket_error(exceptions.Throttled()).status == 429
+    assert as_socket_error(rest_framework.exceptions.NotAuthenticated()).status == 401
+    assert as_socket_error(rest_framework.exceptions.Throttled()).status == 429
 
 
 @pytest.mark.parametrize("status", [0, 302, 999, -1])
