@@ -21,23 +21,38 @@ Application = Callable[[Scope, Any, Send], Awaitable[None]]
 def get_asgi_application() -> Application:
     """The project's ASGI application: Django's for HTTP, each view's Handler for WebSockets.
 
-    A socket is wherever the page of its view is. The origin of a handshake must be one of
-    `ALLOWED_HOSTS`; its session and user are those of the page.
+    A socket is wherever the page of its view is, with the page's session and user. The origin
+    of a handshake must be one of `ALLOWED_HOSTS`; clients that are no browsers send none.
     """
     http = get_django_application()
-    websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(serve_view))
-    return ProtocolTypeRouter({"http": http, "websocket": OnLane(websocket)})  # type: ignore[no-any-return]
+    websocket = WebSockets(AuthMiddlewareStack(serve_view))
+    return ProtocolTypeRouter(  # type: ignore[no-any-return]
+        {"http": http, "websocket": websocket, "lifespan": serve_lifespan}
+    )
 
 
-class OnLane:
-    """Runs an application's thread-sensitive calls on a lane of its connection's own."""
+class WebSockets:
+    """An application behind an origin check, its synchronous calls on the connection's lane."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self.checked: Application = AllowedHostsOriginValidator(application)
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+        # Browsers send the origin of the page with every handshake, and with it the cookies
+        # that another site's page must not use. Without an origin there is no such page.
+        from_page = any(name == b"origin" for name, _ in scope["headers"])
         async with connection():
-            await self.application(scope, receive, send)
+            await (self.checked if from_page else self.application)(scope, receive, send)
+
+
+async def serve_lifespan(scope: Scope, receive: Any, send: Send) -> None:
+    """Tell the server that there is nothing to start or to stop."""
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return
 
 
 async def serve_view(scope: Scope, receive: Any, send: Send) -> None:

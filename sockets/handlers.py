@@ -4,9 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, ClassVar
-
-from channels.consumer import AsyncConsumer
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .arguments import Call, Groups
 from .declaration import Declaration, RouteLike
@@ -35,6 +33,21 @@ from .scope import Scope
 from .socket import ClientSocket
 from .streams import send_parts
 
+if TYPE_CHECKING:
+
+    class AsyncConsumer:
+        """What a handler has of Channels' consumers, which are not typed."""
+
+        channel_layer_alias: str
+        channel_layer: Any
+        channel_name: str
+
+        @classmethod
+        def as_asgi(cls, **initkwargs: Any) -> Any: ...
+
+else:
+    from channels.consumer import AsyncConsumer
+
 logger = logging.getLogger("sockets")
 
 HANDSHAKE = 15.0
@@ -54,7 +67,7 @@ NOT_LOGGED_IN = "You are not logged in; log in and reload."
 STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
 
 
-class RoutedSocketHandler(ClientSocket, AsyncConsumer):  # type: ignore[misc]
+class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     """A Channels consumer whose messages are routed by key to functions or methods.
 
     One instance serves one connection; functions receive it as `socket`.

@@ -21,7 +21,7 @@ class LayerEvents:
 
     def __init__(self, alias: str) -> None:
         self.layer = get_channel_layer(alias)
-        self.channel_name: str | None = None
+        self.channel_name = ""
         self._groups: list[str] = []
         self._reading: asyncio.Task[None] | None = None
         if self.layer is None:

@@ -1,6 +1,7 @@
 """Settings of the test suite. `TEST_DATABASE=postgresql` runs it on PostgreSQL."""
 
 import os
+from tempfile import gettempdir
 
 SECRET_KEY = "tests keep no secrets"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
@@ -15,7 +16,12 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 ROOT_URLCONF = "tests.urls"
-SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": ":memory:",
+    # A file: each thread of the lanes has a connection of its own to close.
+    "TEST": {"NAME": os.path.join(gettempdir(), f"test_sockets_{os.getpid()}.sqlite3")},
+}
 POSTGRESQL = {
     "ENGINE": "django.db.backends.postgresql",
     "NAME": os.environ.get("PGDATABASE", "postgres"),

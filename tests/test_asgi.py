@@ -110,6 +110,22 @@ async def test_the_user_is_the_one_of_the_page(anns_cookie):
     await client.disconnect()
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_a_client_that_is_no_browser_sends_no_origin():
+    client = await connected("/table/7/", headers=[(b"host", b"testserver")])
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == 7
+    await client.disconnect()
+
+
+async def test_the_lifespan_of_the_server_is_answered():
+    client = Client(get_asgi_application(), "/")
+    client.scope["type"] = "lifespan"
+    for step in ("lifespan.startup", "lifespan.shutdown"):
+        await client.send_input({"type": step})
+        assert await client.receive_output() == {"type": f"{step}.complete"}
+    await client.wait()
+
+
 async def test_http_goes_to_django():
     client = Client(get_asgi_application(), "/table/7/")
     client.scope.update(type="http", method="GET", root_path="")

@@ -1,0 +1,41 @@
+# Everything runs in a virtual environment of its own; PYTHON makes it (3.11 or newer).
+PYTHON ?= python3
+VENV ?= .venv
+ADDRESS ?= 127.0.0.1:8000
+
+python := $(VENV)/bin/python
+pip := $(python) -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.demo
+	@$(python) manage.py migrate --verbosity 0
+	@echo "The demo is at http://$(ADDRESS)/ (stop it with Ctrl-C)."
+	@$(python) manage.py runserver $(ADDRESS)
+
+test: $(VENV)/.dev
+	$(python) -m pytest --cov
+
+lint: $(VENV)/.dev
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .coverage demo/demo.sqlite3
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say what was installed; a change of pyproject.toml installs again.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.13")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(pip) --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.made
+	$(pip) --editable ".[daphne]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	$(pip) --editable ".[daphne]" --group dev
+	@touch $@

@@ -1,0 +1,107 @@
+"""The forms that type checkers are promised to accept; `test_typing` checks and runs them."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, assert_type
+
+from django.http import HttpRequest, HttpResponse
+from django.views import View
+
+from sockets import CallError, Reply, Route, RoutedSocketHandler, SocketError, SocketRouter
+
+
+class Counter(View):
+    socket = SocketRouter(max_waiting=8)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("A page.")
+
+    @socket.connect
+    @staticmethod
+    def on_open(socket: RoutedSocketHandler) -> None:
+        socket.state.count = 0
+        socket.send_json({"type": "READY"})
+
+    @socket.connect
+    @staticmethod
+    async def on_open_too(socket: RoutedSocketHandler) -> None:
+        await socket.send_json({"type": "READY_TOO"})
+
+    @socket.disconnect
+    @staticmethod
+    def on_leave(socket: RoutedSocketHandler, code: int) -> None:
+        socket.state.code = code
+
+    @socket.route("ADD")
+    @staticmethod
+    def on_add(socket: RoutedSocketHandler, content: dict[str, Any]) -> dict[str, int]:
+        socket.state.count += content["by"]
+        return {"count": socket.state.count}
+
+    @socket.route("MULTIPLY", concurrent=True, timeout=5.0)
+    @staticmethod
+    async def on_multiply(socket: RoutedSocketHandler, *, by: int, times: int = 1) -> Reply:
+        return Reply({"count": socket.state.count * by**times}, status=201)
+
+    @socket.route(re.compile(r"COUNT_TO_(?P<end>\d)$"), timeout=None)
+    @staticmethod
+    async def on_count(
+        socket: RoutedSocketHandler, content: dict[str, Any], end: str
+    ) -> AsyncIterator[int]:
+        for number in range(int(end)):
+            yield number
+
+    @socket.route
+    @staticmethod
+    async def on_ask(socket: RoutedSocketHandler, content: dict[str, Any]) -> Any:
+        try:
+            return await socket.call("SURE", {"of": content["what"]}, timeout=1.0)
+        except CallError as fault:
+            raise SocketError(fault.details, status=fault.status) from fault
+
+    @socket.default_route
+    @staticmethod
+    def on_other(socket: RoutedSocketHandler, content: dict[str, Any]) -> None:
+        socket.send_action("WHAT", key=content.get("type"))
+
+
+class SquareHandler(RoutedSocketHandler):
+    login_required = False
+    max_frame_bytes = 1024
+    routes = (
+        *RoutedSocketHandler.routes,
+        ("SQUARE", "on_square"),
+        (re.compile(r"CUBE$"), "on_cube"),
+    )
+
+    def connect(self) -> None:
+        self.send_action("READY", path=self.path)
+
+    async def disconnect(self, code: int) -> None:
+        self.state.code = code
+
+    def on_square(self, content: dict[str, Any]) -> int:
+        number: int = content["number"]
+        return number**2
+
+    async def on_cube(self, content: dict[str, Any]) -> tuple[int, int]:
+        await self.send_json({"type": "ALMOST"})
+        number: int = content["number"]
+        return number**3, 202
+
+    async def default_route(self, content: Any) -> None:
+        await self.close(4403, "Squares and cubes only.")
+
+
+def halve(socket: RoutedSocketHandler, content: dict[str, Any]) -> float:
+    half: float = content["number"] / 2
+    return half
+
+
+squares = SocketRouter(handler=SquareHandler)
+squares.login_required = False
+squares.route("HALVE")(halve)
+
+routes: list[Route] = [Route.of(("HALVE",), halve, timeout=1.0)]
+assert_type(Counter.socket.Handler, type[RoutedSocketHandler])
+applications = [Counter.socket.Handler.as_asgi(), SquareHandler.as_asgi()]
