@@ -1,34 +1,47 @@
 """Mounting handlers at their views' own URLs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter
+from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
 from django.core.asgi import get_asgi_application as get_django_application
 from django.http import Http404
-from django.urls import resolve
+from django.urls import URLPattern, re_path, resolve
+from django.utils import translation
 
 from .hub import connection
+from .mounts import find_router
 from .outbox import Send
-from .router import SocketRouter
 from .scope import Scope
 
 Application = Callable[[Scope, Any, Send], Awaitable[None]]
 
 
-def get_asgi_application() -> Application:
+def get_asgi_application(websocket_urlpatterns: Sequence[URLPattern] = ()) -> Application:
     """The project's ASGI application: Django's for HTTP, each view's Handler for WebSockets.
 
-    A socket is wherever the page of its view is, with the page's session and user. The origin
-    of a handshake must be one of `ALLOWED_HOSTS`; clients that are no browsers send none.
+    A socket is wherever the page of its view is, with the page's session and user.
+    `websocket_urlpatterns` mounts consumers that stand on no view; they are tried first. The
+    origin of a handshake must be one of `ALLOWED_HOSTS`; clients that are no browsers send none.
     """
     http = get_django_application()
-    websocket = WebSockets(AuthMiddlewareStack(serve_view))
+    routed = URLRouter([*websocket_urlpatterns, *socket_urlpatterns()])
+    websocket = WebSockets(AuthMiddlewareStack(routed))
     return ProtocolTypeRouter(  # type: ignore[no-any-return]
         {"http": http, "websocket": websocket, "lifespan": serve_lifespan}
     )
+
+
+def socket_urlpatterns() -> list[URLPattern]:
+    """The sockets of all views, as patterns to put last in a `URLRouter` of your own.
+
+    They take every path that is left, and refuse those that lead to no socket.
+    """
+    return [re_path("", serve_view)]  # type: ignore[arg-type]
 
 
 class WebSockets:
@@ -41,9 +54,36 @@ class WebSockets:
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         # Browsers send the origin of the page with every handshake, and with it the cookies
         # that another site's page must not use. Without an origin there is no such page.
+        if not scope["path"].startswith(root := scope.get("root_path", "")):
+            scope = {**scope, "path": root + scope["path"]}  # daphne leaves the prefix out
         from_page = any(name == b"origin" for name, _ in scope["headers"])
         async with connection():
             await (self.checked if from_page else self.application)(scope, receive, send)
+
+
+async def serve_view(scope: Scope, receive: Any, send: Send) -> None:
+    """Hand the connection to the Handler of the view at its path, or refuse it.
+
+    The path is resolved as a page's: without the script prefix, in the language of its prefix.
+    """
+    prefix = settings.FORCE_SCRIPT_NAME or scope.get("root_path", "")
+    path = scope["path"].removeprefix(prefix.removesuffix("/"))
+    language = translation.get_language_from_path(path) if settings.USE_I18N else None
+    with translation.override(language) if language else nullcontext():
+        try:
+            match = resolve(path)
+        except Http404:
+            match = None
+        router = find_router(getattr(match and match.func, "view_class", None))
+        if match is None or router is None:
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        scope = {
+            **scope,
+            "url_route": {"args": match.args, "kwargs": match.kwargs},
+            "view_initkwargs": getattr(match.func, "view_initkwargs", {}),
+        }
+        await router.Handler.as_asgi()(scope, receive, send)
 
 
 async def serve_lifespan(scope: Scope, receive: Any, send: Send) -> None:
@@ -53,31 +93,3 @@ async def serve_lifespan(scope: Scope, receive: Any, send: Send) -> None:
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":
             return
-
-
-async def serve_view(scope: Scope, receive: Any, send: Send) -> None:
-    """Hand the connection to the Handler of the view at its path, or refuse it."""
-    try:
-        match = resolve(scope["path"])
-    except Http404:
-        match = None
-    view_class = getattr(match and match.func, "view_class", None)
-    router = find_router(view_class)
-    if match is None or router is None:
-        await send({"type": "websocket.close", "code": 4404})
-        return
-    scope = {
-        **scope,
-        "url_route": {"args": match.args, "kwargs": match.kwargs},
-        "view_initkwargs": getattr(match.func, "view_initkwargs", {}),
-    }
-    await router.Handler.as_asgi()(scope, receive, send)
-
-
-def find_router(view_class: type | None) -> SocketRouter | None:
-    """The router of a view class, under whatever name it has one."""
-    for owner in getattr(view_class, "__mro__", ()):
-        for name, value in vars(owner).items():
-            if isinstance(value, SocketRouter):
-                return getattr(view_class, name)  # type: ignore[no-any-return]
-    return None

@@ -1,15 +1,18 @@
 """Mounting handlers at their views' own URLs."""
 
 import pytest
+from channels.routing import URLRouter
+from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client as Browser
 from django.urls import include, path, re_path
+from django.utils.translation import get_language
 from django.views import View
 
-from sockets import SocketRouter
-from sockets.asgi import find_router, get_asgi_application
+from sockets import RoutedSocketHandler, SocketRouter
+from sockets.asgi import get_asgi_application, socket_urlpatterns
 
 from .clients import Client
 
@@ -45,6 +48,18 @@ def function_view(request):
     return HttpResponse("a function")
 
 
+class Speech(View):
+    socket = SocketRouter()
+
+    @socket.route("LANGUAGE")
+    def on_language(socket):
+        return get_language()
+
+
+class Bare(RoutedSocketHandler):
+    routes = (("WHERE", lambda socket: ["bare", socket.kwargs, socket.path]),)
+
+
 urlpatterns = [
     path("table/<int:table>/", Table.as_view(colour="blue")),
     path("deep/", include(([path("<slug:table>/", Chair.as_view())], "deep"))),
@@ -52,12 +67,14 @@ urlpatterns = [
     path("named/", Named.as_view()),
     path("plain/", View.as_view()),
     path("function/", function_view),
+    *i18n_patterns(path("speech/", Speech.as_view())),
 ]
 pytestmark = pytest.mark.urls(__name__)
 
 
-async def connected(url, headers=ORIGIN):
-    client = Client(get_asgi_application(), url, headers=headers)
+async def connected(url, headers=ORIGIN, application=None, **scope):
+    client = Client(application or get_asgi_application(), url, headers=headers)
+    client.scope.update(scope)
     accepted, _ = await client.connect()
     return client if accepted else None
 
@@ -135,8 +152,52 @@ async def test_http_goes_to_django():
     await client.wait()
 
 
-def test_what_is_no_view_has_no_router():
-    assert find_router(None) is None
-    assert find_router(View) is None
-    assert find_router(Chair) is Chair.socket
-    assert find_router(Chair) is not Table.socket
+@pytest.mark.django_db(transaction=True)
+async def test_consumers_without_a_view_are_mounted_beside():
+    application = get_asgi_application(
+        websocket_urlpatterns=[path("bare/<int:pk>/", Bare.as_asgi())]
+    )
+    client = await connected("/bare/3/", application=application)
+    told = (await client.ask({"type": "WHERE", "ref": 1}))["data"]
+    assert told == ["bare", {"pk": 3}, "/bare/3/"]
+    await client.disconnect()
+    client = await connected("/table/7/", application=application)
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == 7
+    await client.disconnect()
+    assert await connected("/nowhere/", application=application) is None
+
+
+async def test_socket_urlpatterns_in_a_router_of_ones_own():
+    application = URLRouter([path("bare/", Bare.as_asgi()), *socket_urlpatterns()])
+    for url, told in (("/bare/", "bare"), ("/table/7/", 7)):
+        client = await connected(url, application=application)
+        assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == told
+        await client.disconnect()
+    assert await connected("/nowhere/", application=application) is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("url", ["/app/table/7/", "/table/7/"])
+async def test_below_a_root_path(url):
+    application = get_asgi_application([path("bare/", Bare.as_asgi())])
+    client = await connected(url, application=application, root_path="/app")
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == 7
+    await client.disconnect()
+    assert await connected("/app/nowhere/", root_path="/app") is None
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_below_a_script_name_of_the_settings(settings):
+    settings.FORCE_SCRIPT_NAME = "/app/"
+    client = await connected("/app/table/7/")
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == 7
+    await client.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("language", ["de", "fr"])
+async def test_a_language_prefix_is_the_language_of_the_handlers(language):
+    client = await connected(f"/{language}/speech/")
+    assert (await client.ask({"type": "LANGUAGE", "ref": 1}))["data"] == language
+    await client.disconnect()
+    assert await connected("/xx/speech/") is None

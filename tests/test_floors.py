@@ -15,6 +15,7 @@ FLOORS = {
     2: "hub",
     3: "socket handlers",
     4: "router",
+    5: "mounts",
     6: "asgi apps __init__",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
