@@ -2,7 +2,12 @@
 
 from django.apps import AppConfig
 
+from .checks import register_checks
+
 
 class SocketsConfig(AppConfig):
     name = "sockets"
     verbose_name = "Sockets"
+
+    def ready(self) -> None:
+        register_checks()

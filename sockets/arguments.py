@@ -124,6 +124,18 @@ def bind(
     return call
 
 
+def url_arguments(
+    function: Function, words: Words, groups: frozenset[str] = frozenset()
+) -> list[str]:
+    """The parameters that only a URL argument of the path can fill."""
+    positional, _ = _parameters(function, name_of(function))
+    return [
+        parameter.name
+        for parameter in positional["content" in words :]
+        if parameter.name not in words.keys() | groups and parameter.default is parameter.empty
+    ]
+
+
 def _starter(function: Function) -> Callable[..., Awaitable[Any]]:
     """The function as one to await: `def` runs on a lane, generators are only made."""
     if is_generator(function):

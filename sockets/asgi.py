@@ -54,7 +54,8 @@ class WebSockets:
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         # Browsers send the origin of the page with every handshake, and with it the cookies
         # that another site's page must not use. Without an origin there is no such page.
-        if not scope["path"].startswith(root := scope.get("root_path", "")):
+        root = scope.get("root_path", "").rstrip("/")
+        if not scope["path"].startswith(f"{root}/"):
             scope = {**scope, "path": root + scope["path"]}  # daphne leaves the prefix out
         from_page = any(name == b"origin" for name, _ in scope["headers"])
         async with connection():
@@ -66,8 +67,10 @@ async def serve_view(scope: Scope, receive: Any, send: Send) -> None:
 
     The path is resolved as a page's: without the script prefix, in the language of its prefix.
     """
-    prefix = settings.FORCE_SCRIPT_NAME or scope.get("root_path", "")
-    path = scope["path"].removeprefix(prefix.removesuffix("/"))
+    prefix = (settings.FORCE_SCRIPT_NAME or scope.get("root_path", "")).rstrip("/")
+    path = scope["path"]
+    if path.startswith(f"{prefix}/"):
+        path = path.removeprefix(prefix)
     language = translation.get_language_from_path(path) if settings.USE_I18N else None
     with translation.override(language) if language else nullcontext():
         try:

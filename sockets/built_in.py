@@ -26,7 +26,7 @@ def on_ping(socket: Any, message: Message) -> None:
 
 
 def on_cancel(socket: Any, message: Message) -> None:
-    socket.cancel(message.ref)
+    socket._cancel(message.ref)
 
 
 def timestamp() -> str:

@@ -20,6 +20,9 @@ class Settings:
     LANE_WAIT: float = 5.0
     """Seconds that a call waits for a free thread before it is refused with 503."""
 
+    LEASE: float = 15.0
+    """Seconds after which the rows of a process that died are taken for dead."""
+
     TRUSTED_PROXIES: int = 0
     """Proxies in front of the server that append to X-Forwarded-For."""
 

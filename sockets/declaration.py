@@ -63,7 +63,7 @@ class Declaration:
         """
         try:
             name = get_handler_name(event)
-        except ValueError:
+        except (ValueError, AttributeError):  # not a string
             return None
         if name not in self._event_routes:
             if hasattr(self._base, name) or not callable(getattr(self._handler, name, None)):

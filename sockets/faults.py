@@ -25,13 +25,17 @@ def error_of(fault: BaseException, what: str) -> SocketError:
 
     Its traceback reaches the client only under `DEBUG`.
     """
-    error = as_socket_error(fault)
+    try:
+        error = as_socket_error(fault)
+    except Exception:
+        logger.exception("%s failed with an exception that cannot be told", what)
+        error = None
     if error is None:
         logger.error("%s failed", what, exc_info=fault)
         error = HandlerFault("The server failed.")
         if settings.DEBUG:
-            error.details = repr(fault)
-            error.errors = [{"text": "".join(traceback.format_exception(fault))}]
+            text = "".join(traceback.format_exception(fault))
+            error.details, error.errors = text.splitlines()[-1], [{"text": text}]
     return error
 
 

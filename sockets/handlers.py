@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,7 @@ from .routes import Route
 from .scope import Scope
 from .socket import ClientSocket
 from .streams import send_parts
+from .sync import finish
 
 if TYPE_CHECKING:
 
@@ -116,7 +118,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             try:
                 event = await self._read(receive)
             finally:
-                await self._end(event)
+                await finish(self._end(event))
 
     def _start(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
@@ -148,7 +150,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                         return False
                 await self._accept()
                 return True
-        except Exception as fault:
+        except BaseException as fault:
+            if self._is_ending(fault):
+                raise
             self._refuse(TimedOut("The handshake took too long.") if limit.expired() else fault)
             return False
 
@@ -168,14 +172,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             await layer.begin(self._declared.groups, self._receive_event)
             self.channel_layer, self.channel_name = layer.layer, layer.channel_name
 
-    def _refuse(self, fault: Exception) -> None:
+    def _refuse(self, fault: BaseException) -> None:
         error = error_of(fault, f"A connect hook of {self._where()}")
         self._outbox.drop_waiting()
         if isinstance(error, LoginRequired) and not self.refuse_at_handshake:
             self._open_outbox()
             self._receive = self._send_to_login  # type: ignore[method-assign]
             patience = 0.0 if self._mailbox.waiting else FIRST_FRAME
-            self._patience = self.loop.call_later(patience, self._send_to_login)
+            self._patience = self._loop.call_later(patience, self._send_to_login)
         else:
             self._close(error.close_code, error.details)
 
@@ -261,7 +265,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
         self._fail(message, fault)
-        now = self.loop.time()
+        now = self._loop.time()
         self._strikes = self._strikes + 1 if now - self._last_strike < FORGIVEN else 1
         self._last_strike = now
         if self._strikes >= self.max_strikes:
@@ -277,33 +281,43 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 await self._send_parts(message, value)
             else:
                 self._answer(message, *answer_of(value))
-        except asyncio.CancelledError as fault:
-            task = asyncio.current_task()
-            if message.cancelled or task is None or task.cancelling():
+        except BaseException as fault:
+            if message.cancelled or self._is_ending(fault):
                 raise
-            self._report(message, fault)
-        except (Exception, SystemExit) as fault:
             self._report(message, fault)
         if self._outbox.writer is not None:
             await self._outbox.drain()
 
+    def _is_ending(self, fault: BaseException) -> bool:
+        """Whether a fault is the end of the connection or the process, and no user's own."""
+        if isinstance(fault, asyncio.CancelledError):
+            return self._mailbox.stopping or bool(self._reader and self._reader.cancelling())
+        return isinstance(fault, KeyboardInterrupt | GeneratorExit)
+
     async def _send_parts(self, message: Message, stream: Any) -> None:
         async def send(item: Any) -> None:
+            if message.answered or self._closed is not None:
+                raise EndOfStream
             await self._outbox.send(self._protocol.part(message, item))
 
-        await send_parts(stream, send)
-        if not message.answered:
-            self._settle(message)
-            self._outbox.send(self._protocol.end(message))
+        with suppress(EndOfStream):
+            await send_parts(stream, send)
+        self._end_with(message, self._protocol.end(message))
 
     def _report(self, message: Message, fault: BaseException) -> None:
         """Answer with the error that the fault stands for."""
-        self._fail(message, error_of(fault, f"{message.key!r} of {self._where()}"))
+        what = f"{str(message.key)[:SHOWN]!r} of {self._where()}"
+        error = error_of(fault, what)
+        if message.answered and error is fault:
+            logger.warning("%s failed after its answer: %s", what, error.details)
+        self._fail(message, error)
 
     def _time_out(self, message: Message) -> None:
+        if message.answered:
+            logger.warning("A run at %s that needs no answer ran out of time", self._where())
         self._end_message(message, TimedOut("The server took too long to handle this message."))
 
-    def cancel(self, ref: Ref | None) -> None:
+    def _cancel(self, ref: Ref | None) -> None:
         """End the waiting or running message with this ref; an unknown one is no fault."""
         if ref is not None and (message := self._refs.get(ref)):
             self._end_message(message, Cancelled("The client cancelled this message."))
@@ -312,6 +326,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         self._fail(message, error)
         self._mailbox.cancel(message)
         self._calls.cancel(message)
+        self._outbox.unblock(message)
 
     def _where(self) -> str:
         return f"user {self.user.pk} at {self.path!r}"
@@ -327,12 +342,16 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._patience.cancel()
         try:
             await self._mailbox.stop(GRACE, finish=closed_by_us)
-            if self._hooked:
+            if self._hooked and self._declared.disconnect_hooks:
+                if self._registered:
+                    await self._hub.registry.deactivate(self.row)
                 await self._run_disconnect_hooks(event)
         finally:
+            if self._registered:
+                self._hub.registry.remove(self.row)
             if self._layer is not None:
                 await self._layer.end()
-            await self._outbox.stop(1.0)
+            await self._outbox.stop(0.5)
 
     async def _run_disconnect_hooks(self, event: Event) -> None:
         try:
@@ -344,10 +363,17 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             logger.error("The disconnect hooks of %s took more than %g s", self._where(), GRACE)
 
     async def _run_disconnect_hook(self, hook: Call, event: Event) -> None:
+        task = asyncio.current_task()
         try:
             await hook(self, event)
-        except Exception:
+        except BaseException as fault:
+            if isinstance(fault, KeyboardInterrupt | GeneratorExit) or (task and task.cancelling()):
+                raise
             logger.exception("A disconnect hook of %s failed", self._where())
+
+
+class EndOfStream(Exception):
+    """The parts of a stream are wanted no more."""
 
 
 RoutedSocketHandler._declared = Declaration(RoutedSocketHandler, RoutedSocketHandler)

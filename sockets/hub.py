@@ -11,13 +11,14 @@ from asgiref.sync import AsyncToSync
 from .conf import get_settings
 from .lanes import Lane, Lanes, lane_of
 from .mailbox import Timeouts
+from .registry import Registry
 
-GRACE = 3.0
-"""Seconds that the threads of a hub have to end."""
+GRACE = 1.0
+"""Seconds that the last rows have to be deleted, and then the threads to end."""
 
 
 class Hub:
-    """The threads and the clock of one event loop's connections."""
+    """The threads, the rows and the clock of one event loop's connections."""
 
     _by_loop: ClassVar[dict[asyncio.AbstractEventLoop, "Hub"]] = {}
 
@@ -26,6 +27,7 @@ class Hub:
         self.loop = loop
         self.timeouts = Timeouts(loop)
         self.lanes = Lanes(loop, settings.LANES, settings.LANE_WAIT)
+        self.registry = Registry(loop, self.lanes if _is_outermost(loop) else None)
         self.connections = 0
 
     @classmethod
@@ -33,8 +35,8 @@ class Hub:
         """The running loop's hub, begun now if there is none."""
         loop = asyncio.get_running_loop()
         if loop not in cls._by_loop:
-            for closed in [known for known in cls._by_loop if known.is_closed()]:
-                del cls._by_loop[closed]
+            for closed in [known for known in tuple(cls._by_loop) if known.is_closed()]:
+                cls._by_loop.pop(closed).lanes.abandon()
             cls._by_loop[loop] = cls(loop)
         return cls._by_loop[loop]
 
@@ -42,8 +44,9 @@ class Hub:
         """Count one connection less; the last one ends the hub."""
         self.connections -= 1
         if not self.connections:
-            del self._by_loop[self.loop]
+            self._by_loop.pop(self.loop, None)
             self.timeouts.stop()
+            await self.registry.stop(GRACE)
             await self.lanes.stop(GRACE)
 
 

@@ -5,7 +5,7 @@ import functools
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, contextmanager
@@ -40,11 +40,15 @@ class Lanes:
         self._idle: list[LaneThread] = []
         self._waiting: deque[Call] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._parked = 0
+        self._parked: Counter[str] = Counter()
         self._stopping = False
 
     def lend(self, call: "Call") -> None:
         """Run the call on a free thread, now or as soon as there is one."""
+        if not self._lend_now(call):
+            call.future.add_done_callback(functools.partial(self._withdraw, call))
+
+    def _lend_now(self, call: "Call") -> bool:
         with self.lock:
             if self._idle:
                 self._idle.pop().inbox.put(call)
@@ -57,6 +61,17 @@ class Lanes:
                 self._waiting.append(call)
                 if len(self._waiting) == 1:
                     self.loop.call_soon_threadsafe(self._set_timer)
+                return False
+        return True
+
+    def _withdraw(self, call: "Call", future: Future[Any]) -> None:
+        """Take out a call that was cancelled while it waited for a thread."""
+        if future.cancelled():
+            with self.lock:
+                if call not in self._waiting:
+                    return
+                self._waiting.remove(call)
+            call.lane.ended()
 
     def take_back(self, thread: "LaneThread") -> "Call | None":
         """The next call for a thread that has returned; None when it is to wait for one."""
@@ -70,16 +85,23 @@ class Lanes:
             return None
 
     @contextmanager
-    def parked(self) -> Iterator[bool]:
-        """Whether a thread may block on a client now: at most half of the lanes may."""
+    def parking(self, why: str, share: int) -> Iterator[bool]:
+        """Whether a thread may block on a client now, for which one in `share` lanes may."""
         with self.lock:
-            granted = self._parked < max(1, self.size // 2)
-            self._parked += granted
+            granted = self._parked[why] < max(1, self.size // share)
+            self._parked[why] += granted
         try:
             yield granted
         finally:
             with self.lock:
-                self._parked -= granted
+                self._parked[why] -= granted
+
+    def abandon(self) -> None:
+        """Let the idle threads end: the loop was closed without giving them back."""
+        with self.lock:
+            self._stopping = True
+            for thread in self._idle:
+                thread.inbox.put(None)
 
     def _set_timer(self) -> None:
         with self.lock:
@@ -106,12 +128,9 @@ class Lanes:
 
     async def stop(self, grace: float) -> None:
         """End the threads and their database connections; wait at most `grace` seconds for it."""
-        with self.lock:
-            self._stopping = True
-            for thread in self._idle:
-                thread.inbox.put(None)
-            if self._timer is not None:
-                self._timer.cancel()
+        self.abandon()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._threads:
             await asyncio.wait([thread.ended for thread in self._threads], timeout=grace)
 
@@ -251,6 +270,10 @@ class Call:
     def run(self) -> None:
         try:
             self._result = self._function()
+        except StopIteration as fault:
+            # No future can hold one; a coroutine that raises it fails in the same way.
+            self._fault = RuntimeError("the function raised StopIteration")
+            self._fault.__cause__ = fault
         except BaseException as fault:
             self._fault = fault
 

@@ -12,6 +12,8 @@ logger = logging.getLogger("sockets")
 
 RETRY = 1.0
 """Seconds before a layer that failed is asked again."""
+PATIENCE = 0.5
+"""Seconds that the layer has to leave the groups of a connection that ended."""
 FULL = 0.05
 """Seconds before an event that found the mailbox full is offered again."""
 
@@ -42,8 +44,18 @@ class LayerEvents:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        for group in self._groups:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for group in self._groups:
+                    await self._leave(group)
+        except TimeoutError:
+            logger.error("The channel layer took more than %g s to leave its groups", PATIENCE)
+
+    async def _leave(self, group: str) -> None:
+        try:
             await self.layer.group_discard(group, self.channel_name)
+        except Exception:
+            logger.exception("The channel layer's group %r could not be left; it expires", group)
 
     async def _read(self, post: Callable[[dict[str, Any]], bool]) -> None:
         while True:

@@ -38,6 +38,7 @@ class Mailbox:
         on_overdue: Callable[[Message], None],
     ) -> None:
         self.watched = False
+        self.stopping = False
         self._timeouts = timeouts
         self.lanes = lanes
         self._lane = lane
@@ -49,7 +50,6 @@ class Mailbox:
         self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
         self._idle: asyncio.Future[None] | None = None
         self._opened = False
-        self._stopping = False
         self._worker: asyncio.Task[None]
 
     def start(self, opening: Opening) -> None:
@@ -63,7 +63,8 @@ class Mailbox:
             return False
         self.waiting.append((handle, message, route))
         if self._idle is not None:
-            self._idle.set_result(None)
+            if not self._idle.done():  # done: the worker was cancelled, and is about to end
+                self._idle.set_result(None)
             self._idle = None
         return True
 
@@ -95,7 +96,7 @@ class Mailbox:
 
         Threads are waited for. What still runs after `grace` seconds is left alone.
         """
-        self._stopping = True
+        self.stopping = True
         self.waiting.clear()
         tasks = {self._worker, *(task for _, task in self._beside.values())}
         if self._idle is not None:
@@ -121,7 +122,7 @@ class Mailbox:
                 await lane.idle()
 
     async def _work_in_order(self) -> None:
-        while not self._stopping:
+        while not self.stopping:
             if self.waiting:
                 await self._run_waiting()
             else:
@@ -138,7 +139,7 @@ class Mailbox:
             try:
                 await handle(message, route)
             except asyncio.CancelledError:
-                if self._stopping or not message.cancelled:
+                if self.stopping or not message.cancelled:
                     raise
             except Exception:
                 # A fault of ours: the messages behind this one must not wait for ever.

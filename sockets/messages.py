@@ -65,12 +65,21 @@ def answer_of(value: Any) -> tuple[Any, int, dict[str, Any] | None]:
     if value is None:
         return None, 204, None
     if type(value) is Reply:
-        return value.data, value.status, value.headers
+        return value.data, check_status(value.status), value.headers
     if type(value) is tuple and len(value) == 2 and isinstance(value[1], int):
         data, status = value
         if 200 <= status <= 599:
-            return data, int(status), None
+            return data, check_status(status), None
     return value, 200, None
+
+
+def check_status(status: Any) -> int:
+    """The status as an int; raises `ValueError` for one that no reply can have."""
+    if not isinstance(status, int) or not 200 <= status <= 599 or status == 206:
+        raise ValueError(
+            f"expected a status from 200 to 599 other than 206, which parts have, got {status!r}"
+        )
+    return int(status)
 
 
 current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)

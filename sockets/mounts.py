@@ -6,6 +6,7 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from .handlers import RoutedSocketHandler
 from .router import SocketRouter
 
 
@@ -22,6 +23,10 @@ class Mount:
     router: SocketRouter
     callback: Any
     arguments: frozenset[str] = field(default_factory=frozenset)
+
+
+Mounted = dict[type[RoutedSocketHandler], list[Mount]]
+"""Handlers with all the places where they are."""
 
 
 def find_router(view_class: type | None) -> SocketRouter | None:

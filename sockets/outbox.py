@@ -5,12 +5,13 @@ import logging
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import CancelledError, Future
 from threading import Lock, get_ident
 from typing import Any
 
-from .exceptions import CloseCode
+from .exceptions import CloseCode, LanesBusy
 from .lanes import Lanes
-from .messages import Frame, current_message
+from .messages import Frame, Message, current_message
 from .sync import DONE
 
 Event = dict[str, Any]
@@ -49,11 +50,17 @@ class Outbox:
         # Bytes that other threads handed over, and those of them that have arrived here.
         self._handed_over = 0
         self._arrived = 0
+        self._blocked: dict[Message | None, Future[None]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait."""
+        return self._bytes + self._handed_over - self._arrived
 
     @property
     def full(self) -> bool:
         """Whether more than `limit` bytes wait."""
-        return self._bytes + self._handed_over - self._arrived > self.limit
+        return self.waiting > self.limit
 
     def send(self, frame: Frame | None) -> Awaitable[None]:
         """Send the frame after those sent before it; None is silence.
@@ -72,7 +79,7 @@ class Outbox:
             return DONE
         message = current_message.get()
         if message is None or not message.cancelled:
-            self._hand_over(event, len(frame))
+            self._hand_over(event, len(frame), message)
         return DONE
 
     def open(self, event: Event) -> None:
@@ -128,14 +135,31 @@ class Outbox:
         self._bytes += size
         return Drain(self) if self._opened and self.full else DONE
 
-    def _hand_over(self, event: Event, size: int) -> None:
+    def unblock(self, message: Message) -> None:
+        """Let go the thread that waits here for the client in handling this message."""
+        if message in self._blocked:
+            self._blocked[message].cancel()
+
+    def _hand_over(self, event: Event, size: int, message: Message | None) -> None:
         with _handing_over:
             self._handed_over += size
         self._loop.call_soon_threadsafe(self._take, event, size)
         if self.full:
-            with self._lanes.parked() as granted:
+            with self._lanes.parking("send", share=4) as granted:
                 if granted:
-                    asyncio.run_coroutine_threadsafe(self.drain(), self._loop).result()
+                    self._block(message)
+                elif self.waiting > 2 * self.limit:
+                    raise LanesBusy("Too many handlers wait for slow clients; try again.")
+
+    def _block(self, message: Message | None) -> None:
+        drained = asyncio.run_coroutine_threadsafe(self.drain(), self._loop)
+        self._blocked[message] = drained
+        try:
+            drained.result()
+        except CancelledError:
+            logger.debug("A handler stopped waiting for its client: its message has ended")
+        finally:
+            del self._blocked[message]
 
     def _take(self, event: Event, size: int) -> None:
         self._arrived += size
@@ -183,10 +207,12 @@ class Outbox:
         """What to send in the place of an event that the server did not take."""
         logger.debug("The server did not take %s: %r", event["type"], fault)
         self._shut()
-        if event["type"] == "websocket.close" and event["code"] != CloseCode.NORMAL:
-            # Daphne refuses codes such as 1012 and would leave the client connected.
-            return {"type": "websocket.close", "code": int(CloseCode.NORMAL)}
-        return None
+        if event.get("code") == CloseCode.NORMAL:
+            return None
+        # Daphne refuses codes such as 1012 and would leave the client connected; and a client
+        # that is not told what it was sent must not stay.
+        code = CloseCode.NORMAL if "code" in event else CloseCode.SERVER_FAULT
+        return {"type": "websocket.close", "code": int(code)}
 
     def _ended(self, writer: "asyncio.Task[None]") -> None:
         self.writer = None

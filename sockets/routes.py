@@ -3,9 +3,21 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from types import MappingProxyType
 from typing import Any, TypedDict
 
-from .arguments import ROUTE_WORDS, Call, Function, Groups, bind, is_generator, name_of, unwrap
+from .arguments import (
+    ROUTE_WORDS,
+    Call,
+    Function,
+    Groups,
+    bind,
+    is_generator,
+    name_of,
+    unwrap,
+    url_arguments,
+)
 from .exceptions import DeclarationError, suggest
 
 Key = str | re.Pattern[str]
@@ -43,6 +55,12 @@ class Route:
     has_timeout: bool = False
     at_once: bool = False
 
+    @property
+    def url_arguments(self) -> list[str]:
+        """The parameters of the function that only a URL argument of the path can fill."""
+        groups = _common_groups(self.keys, name_of(self.function))
+        return url_arguments(self.function, ROUTE_WORDS, groups)
+
     @classmethod
     def of(cls, keys: Key | Iterable[Key], function: Function, **options: Any) -> "Route":
         """A route with its options checked and its arguments bound, or a `DeclarationError`."""
@@ -74,17 +92,20 @@ class Route:
 
     def hides(self, earlier: "Route") -> Key | None:
         """The first key of an earlier route that this one would answer instead, or None."""
-        for key in earlier.keys:
-            for own in self.keys:
-                if not isinstance(key, str):
-                    hidden = own == key and self.prefix == earlier.prefix
-                elif isinstance(own, str):
-                    hidden = own == key
-                else:
-                    hidden = self.match(own, key) is not None
-                if hidden:
-                    return key
-        return None
+        return next((key for key in earlier.keys if self.takes(key, earlier.prefix)), None)
+
+    def takes(self, key: Key, prefix: str = "") -> bool:
+        """Whether it answers a string, or has the very regex, that another route has as key."""
+        if isinstance(key, re.Pattern):
+            return key in self.keys and prefix == self.prefix
+        return any(
+            own == key if isinstance(own, str) else self.match(own, key) for own in self.keys
+        )
+
+    def key_of(self, key: str) -> Key:
+        """Which of its own keys leads a key that it answers to it."""
+        patterns = (own for own in reversed(self.keys) if isinstance(own, re.Pattern))
+        return next((own for own in patterns if self.match(own, key)), key)
 
 
 class Routes:
@@ -122,13 +143,18 @@ class Routes:
             self.found[key] = found
         return found
 
+    def hider(self, route: Route, key: Key) -> Route | None:
+        """The later route that takes a key of this one completely, or None."""
+        later = takewhile(lambda other: other is not route, reversed(self.routes))
+        return next((other for other in later if other.takes(key, route.prefix)), None)
+
     def _search(self, key: str) -> tuple[Route, Groups | None] | None:
         exact_position, exact = self._exact.get(key, (-1, None))
         for position, pattern, route in self._patterns:
             if position < exact_position:
                 break
             if match := route.match(pattern, key):
-                return route, match.groupdict()
+                return route, MappingProxyType(match.groupdict())
         return None if exact is None else (exact, None)
 
 

@@ -34,7 +34,8 @@ def fields_validator(fields: Mapping[str, inspect.Parameter], where: str) -> Val
             if name in content:
                 try:
                     values[name] = msgspec.convert(content[name], kind)
-                except msgspec.ValidationError as fault:
+                except (ValueError, TypeError, OverflowError, RecursionError) as fault:
+                    # msgspec's ValidationError is a ValueError; sets of lists are TypeErrors.
                     errors.append({"field": name, "text": str(fault)})
         if errors:
             names = ", ".join(error["field"] for error in errors)

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.http import HttpHeaders
 from django.utils.functional import cached_property
@@ -14,12 +13,16 @@ from django.utils.functional import cached_property
 from .calls import Calls
 from .exceptions import CloseCode, Disconnected, HandlerFault, LanesBusy, SocketError
 from .hub import Hub
-from .messages import Message, Ref, current_message
+from .messages import Frame, Message, Ref, check_status, current_message
 from .outbox import Outbox, Send
 from .protocols.base import Protocol
 from .protocols.native import Native
+from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
 from .sync import DONE, dual
+
+if TYPE_CHECKING:
+    from .models import Socket
 
 logger = logging.getLogger("sockets")
 
@@ -38,18 +41,20 @@ class ClientSocket:
     """Refuse clients with an HTTP 403 instead of accepting and closing with a code."""
     outbox_bytes: ClassVar[int] = 1024 * 1024
     """Bytes that may wait for a slow client before its handlers wait too."""
+    tracked: ClassVar[bool] = True
+    """Have a row of the model `Socket` for each connection."""
     view_class: ClassVar[type | None] = None
 
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
         self.scope: Scope = scope
-        self.loop = hub.loop
-        self.loop_thread = threading.get_ident()
+        self._loop = hub.loop
+        self._loop_thread = threading.get_ident()
         self._hub = hub
         self._protocol, self._subprotocol = negotiate(scope, self.protocols)
         self._outbox = Outbox(hub.lanes, send, self.outbox_bytes)
         self._calls = Calls()
         self._refs: dict[Ref | None, Message] = {}
-        self._accepted = False
+        self._accepting = self._accepted = self._registered = False
         self._closed: int | None = None
         self._reader: asyncio.Task[Any] | None = asyncio.current_task()
 
@@ -71,6 +76,13 @@ class ClientSocket:
         """Send a frame as it is, in no protocol."""
         if (text_data is None) == (bytes_data is None):
             raise ValueError("expected either text_data or bytes_data")
+        if not isinstance(text_data, str | None) or not isinstance(bytes_data, bytes | None):
+            raise TypeError(
+                f"expected text_data to be a str or bytes_data to be bytes, got "
+                f"{type(text_data or bytes_data).__name__}"
+            )
+        if text_data is not None:
+            text_data.encode()  # a lone surrogate is the caller's fault, not the connection's
         return self._outbox.send(bytes_data if text_data is None else text_data)
 
     def reply(self, data: Any = None, status: int = 200) -> Awaitable[None]:
@@ -82,10 +94,9 @@ class ClientSocket:
             raise RuntimeError("this message has its answer already; send_json sends more")
         if data is None and status == 200:
             status = 204
-        return self._answer(message, data, status)
+        return self._answer(message, data, check_status(status))
 
-    @dual
-    async def call(self, type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
+    def call(self, type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
         """Ask the client and return its answer: awaited in `async def`, blocking in `def`.
 
         Raises `CallError` with the status and data of an answer that is no success,
@@ -93,6 +104,15 @@ class ClientSocket:
         `def` `LanesBusy` when half of the threads wait for clients. In a connect hook it
         accepts the client first.
         """
+        if threading.get_ident() == self._loop_thread:
+            return self._ask(type, data, timeout)
+        with self._hub.lanes.parking("call", share=2) as granted:
+            if not granted:
+                raise LanesBusy("Too many handlers wait for their clients; try again.")
+            return self._ask(type, data, timeout)
+
+    @dual
+    async def _ask(self, type: str, data: Any, timeout: float) -> Any:
         await self._accept()
         if self._closed is not None:
             raise Disconnected(self._closed)
@@ -107,10 +127,7 @@ class ClientSocket:
 
     def close(self, code: int | None = None, reason: str | None = None) -> Awaitable[None]:
         """Close after what was sent; before accept, refuse the client."""
-        if threading.get_ident() == self.loop_thread:
-            self._close(code or CloseCode.NORMAL, reason or "")
-        else:
-            self.loop.call_soon_threadsafe(self._close, code or CloseCode.NORMAL, reason or "")
+        self._on_loop(self._close, code or CloseCode.NORMAL, reason or "")
         return DONE
 
     @property
@@ -155,16 +172,19 @@ class ClientSocket:
         view.kwargs = self.kwargs
         return view
 
-    @contextmanager
-    def blocking(self) -> Iterator[None]:
-        """Leave for another thread to wait for this client; raises `LanesBusy`."""
-        with self._hub.lanes.parked() as granted:
-            if not granted:
-                raise LanesBusy("Too many handlers wait for their clients; try again.")
-            yield
+    @cached_property
+    def row(self) -> "Socket":
+        """This connection's `Socket`; it is in the database from accept on."""
+        return make_row(self)
 
     async def _accept(self, subprotocol: str | None = None) -> None:
-        if not self._accepted and self._closed is None:
+        if self._accepting or self._closed is not None:
+            return
+        self._accepting = True
+        if self.tracked:
+            self._registered = True
+            await self._hub.registry.add(self.row)
+        if self._closed is None:
             self._open_outbox(subprotocol)
 
     def _open_outbox(self, subprotocol: str | None = None) -> None:
@@ -190,24 +210,51 @@ class ClientSocket:
         if message.answered:
             return DONE
         frame = self._protocol.reply(message, data, status, headers)
-        message.answered = True
-        self._refs.pop(message.ref, None)
-        return self._outbox.send(frame)
+        if threading.get_ident() == self._loop_thread:
+            return self._end_with(message, frame)
+        self._on_loop(self._end_with, message, frame)  # which decides what answer is the first
+        return DONE
 
     def _fail(self, message: Message, error: SocketError) -> None:
         """Send an ERROR as the terminal answer, unless there was one."""
         if not message.answered:
-            self._settle(message)
-            self._tell(message, error)
+            self._end_with(message, self._encode(message, error))
+            self._close_if_unread()
 
     def _tell(self, message: Message, error: SocketError) -> None:
+        """Send an ERROR that answers nothing."""
+        self._outbox.send(self._encode(message, error))
+        self._close_if_unread()
+
+    def _close_if_unread(self) -> None:
+        """Close where errors pile up: nothing else holds back a client that reads none of them."""
+        if self._outbox.waiting > 2 * self._outbox.limit:
+            self._close(CloseCode.SLOW_READER, "You read too slowly.")
+
+    def _encode(self, message: Message, error: SocketError) -> Frame | None:
         try:
-            frame = self._protocol.error(error, message)
+            return self._protocol.error(error, message)
         except Exception:
             logger.exception("The details of %r cannot be sent", error)
-            frame = self._protocol.error(HandlerFault("The server failed."), message)
-        self._outbox.send(frame)
+            return self._protocol.error(HandlerFault("The server failed."), message)
 
-    def _settle(self, message: Message) -> None:
+    def _end_with(self, message: Message, frame: Frame | None) -> Awaitable[None]:
+        """Send the frame as the terminal answer, unless there was one."""
+        if message.answered:
+            return DONE
         message.answered = True
-        self._refs.pop(message.ref, None)
+        if self._refs.get(message.ref) is message:
+            del self._refs[message.ref]
+        return self._outbox.send(frame)
+
+    def _on_loop(self, function: Callable[..., object], *args: Any) -> None:
+        """Call the function now, or from another thread after what that thread sent.
+
+        What a cancelled message's thread still wants is not done.
+        """
+        if threading.get_ident() == self._loop_thread:
+            function(*args)
+            return
+        message = current_message.get()
+        if message is None or not message.cancelled:
+            self._loop.call_soon_threadsafe(function, *args)

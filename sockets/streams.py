@@ -7,6 +7,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from .exceptions import LanesBusy
+
 END = object()
 
 Stream = AsyncGenerator[Any, Any] | Generator[Any, Any, Any]
@@ -32,6 +34,14 @@ async def threaded(stream: Generator[Any, Any, Any]) -> AsyncGenerator[Any, None
         while (item := await step()) is not END:
             yield item
     finally:
-        # A second cancellation must not leave the generator open: its `finally` would then
-        # run in the event loop's thread, whenever the garbage is collected.
-        await asyncio.shield(sync_to_async(stream.close)())
+        await asyncio.shield(_close(stream))
+
+
+async def _close(stream: Generator[Any, Any, Any]) -> None:
+    # Neither a second cancellation nor busy lanes may leave the generator open: its `finally`
+    # would then run in the event loop's thread, whenever the garbage is collected.
+    while True:
+        try:
+            return await sync_to_async(stream.close)()
+        except LanesBusy:
+            continue

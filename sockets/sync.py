@@ -4,17 +4,14 @@ import asyncio
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 
 class OnLoop(Protocol):
-    """What a `dual` method's object must have: its loop, that loop's thread, and leave to block."""
+    """What a `dual` method's object must have: its loop, and that loop's thread."""
 
-    loop: asyncio.AbstractEventLoop
-    loop_thread: int
-
-    def blocking(self) -> AbstractContextManager[object]: ...
+    _loop: asyncio.AbstractEventLoop
+    _loop_thread: int
 
 
 P = ParamSpec("P")
@@ -27,19 +24,31 @@ def dual(
 ) -> Callable[Concatenate[S, P], Any]:
     """An `async def` method that is awaited on its object's loop and blocks in other threads.
 
-    The method must never need the thread that waits for it. Where the object's `blocking`
-    refuses, its error is raised.
+    The method must never need the thread that waits for it.
     """
 
     @functools.wraps(method)
     def either(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        if threading.get_ident() == self.loop_thread:
-            return method(self, *args, **kwargs)
-        with self.blocking():
-            coroutine = method(self, *args, **kwargs)
-            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        coroutine = method(self, *args, **kwargs)
+        if threading.get_ident() == self._loop_thread:
+            return coroutine
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     return either
+
+
+async def finish(ending: Coroutine[Any, Any, None]) -> None:
+    """Await a coroutine to its end, though the one that awaits it is cancelled meanwhile."""
+    task = asyncio.ensure_future(ending)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as fault:
+            cancelled = fault
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 class Done:

@@ -5,7 +5,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from django.test import SimpleTestCase
 
+from sockets import RoutedSocketHandler
 from sockets.hub import Hub
 
 
@@ -18,6 +20,19 @@ def nothing_left() -> Iterator[None]:
             thread.join(timeout=1.0)  # it has told that it ends
             assert not thread.is_alive()
     assert not Hub._by_loop
+
+
+@pytest.fixture(autouse=True)
+def rows_where_a_test_has_a_database(request, monkeypatch) -> None:
+    """Connections of tests without a database are not tracked."""
+    has_database = (
+        request.node.get_closest_marker("django_db")
+        or request.node.get_closest_marker("tracked")
+        or "transactional_db" in request.fixturenames
+        or issubclass(request.cls or object, SimpleTestCase)
+    )
+    if not has_database:
+        monkeypatch.setattr(RoutedSocketHandler, "tracked", False)
 
 
 async def until(condition, timeout: float = 2.0) -> None:

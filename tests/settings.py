@@ -1,4 +1,4 @@
-"""Settings of the test suite. `TEST_DATABASE=postgresql` runs it on PostgreSQL."""
+"""Settings of the test suite; `TEST_DATABASE` is sqlite, postgresql or mariadb."""
 
 import os
 from tempfile import gettempdir
@@ -31,9 +31,22 @@ POSTGRESQL = {
     "PORT": os.environ.get("PGPORT", "5432"),
     "TEST": {"NAME": f"test_sockets_{os.getpid()}"},
 }
-DATABASES = {
-    "default": POSTGRESQL if os.environ.get("TEST_DATABASE") == "postgresql" else SQLITE,
+MARIADB = {
+    "ENGINE": "django.db.backends.mysql",
+    "NAME": os.environ.get("MYSQL_DATABASE", "test"),
+    "USER": os.environ.get("MYSQL_USER", "root"),
+    "PASSWORD": os.environ.get("MYSQL_PASSWORD", ""),
+    "HOST": os.environ.get("MYSQL_HOST", "127.0.0.1"),
+    "PORT": os.environ.get("MYSQL_PORT", "3306"),
+    "TEST": {"NAME": f"test_sockets_{os.getpid()}", "CHARSET": "utf8mb4"},
 }
+ENGINES = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mariadb": MARIADB}
+DATABASES = {"default": ENGINES[os.environ.get("TEST_DATABASE", "sqlite")]}
+if DATABASES["default"] is MARIADB:
+    # A client in plain Python, so that no compiler is needed.
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -187,6 +187,13 @@ async def test_below_a_root_path(url):
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_a_path_that_only_begins_like_the_root_path_is_not_below_it():
+    client = await connected("/table/7/", root_path="/tab")
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == 7
+    await client.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_below_a_script_name_of_the_settings(settings):
     settings.FORCE_SCRIPT_NAME = "/app/"
     client = await connected("/app/table/7/")

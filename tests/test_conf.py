@@ -46,7 +46,9 @@ def test_an_unknown_setting_names_the_nearest():
 
 @override_settings(SOCKETS={"XXX": 1})
 def test_an_unknown_setting_like_no_other_lists_all():
-    with pytest.raises(DeclarationError, match="choose from LANES, LANE_WAIT, TRUSTED_PROXIES"):
+    with pytest.raises(
+        DeclarationError, match="choose from LANES, LANE_WAIT, LEASE, TRUSTED_PROXIES"
+    ):
         get_settings()
 
 

@@ -1,20 +1,11 @@
-"""Django's own async tests with a plain communicator, on SQLite and PostgreSQL."""
+"""Django's own async tests with a plain communicator."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import psycopg
-import pytest
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import TestCase
 
 from sockets import SocketRouter
-
-from .settings import POSTGRESQL
 
 router = SocketRouter()
 
@@ -84,32 +75,3 @@ class OwnRowsTests(TestCase):
         await client.send_json_to({"type": "NAME", "ref": question["ref"], "data": "ann"})
         self.assertEqual((await client.receive_json_from())["data"], "ann")
         await client.disconnect()
-
-
-USE_THE_DATABASE = ["tests/test_django.py", "tests/test_lanes.py", "tests/test_asgi.py"]
-
-
-def test_the_same_on_postgresql():
-    try:
-        psycopg.connect(
-            host=POSTGRESQL["HOST"],
-            port=POSTGRESQL["PORT"],
-            user=POSTGRESQL["USER"],
-            password=POSTGRESQL["PASSWORD"],
-            dbname=POSTGRESQL["NAME"],
-            connect_timeout=3,
-        ).close()
-    except psycopg.OperationalError as fault:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"PostgreSQL is not there: {fault}")
-    # Dropping the test database at the end fails where a connection to it was left open.
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "not postgresql", *USE_THE_DATABASE],
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "TEST_DATABASE": "postgresql"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr

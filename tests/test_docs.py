@@ -29,6 +29,7 @@ def number_in(text):
     return float(re.match(r"[\d.,]+", text)[0].replace(",", ""))
 
 
+@pytest.mark.tracked
 def test_every_attribute_of_a_handler_is_listed_with_its_default():
     listed = table("## Handler attributes")
     assert listed.keys() == {"routes", *_attributes_of(RoutedSocketHandler)}

@@ -23,6 +23,19 @@ def test_an_unforeseen_fault_is_logged_and_told_without_its_details(caplog):
     assert caplog.records[0].exc_info[1].args == ("secret",)
 
 
+class Untellable(PermissionDenied):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("fault", [Untellable(), ValidationError("%(x)s", params={"y": 1})])
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_fault_that_cannot_be_told_is_an_unforeseen_one(fault, debug, settings, caplog):
+    settings.DEBUG = debug
+    assert error_of(fault, "'BET'").status == 500
+    assert "cannot be told" in caplog.text
+
+
 def test_a_foreseen_fault_is_not_logged(caplog):
     assert error_of(PermissionDenied(), "'BET'").status == 403
     assert not caplog.records
@@ -39,7 +52,7 @@ def test_the_traceback_is_told_under_debug():
         raise RuntimeError("the cause")
     except RuntimeError as fault:
         error = error_of(fault, "'BET'")
-    assert error.details == "RuntimeError('the cause')"
+    assert error.details == "RuntimeError: the cause"
     assert "in test_the_traceback" in error.errors[0]["text"]
 
 

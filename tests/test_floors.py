@@ -10,13 +10,15 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf faults",
-    1: "sync lanes outbox calls streams layers schemas arguments routes mailbox scope "
-    "protocols.__init__ protocols.base protocols.native built_in declaration",
-    2: "hub",
+    1: "sync lanes outbox calls streams layers schemas patterns arguments routes mailbox "
+    "scope protocols.__init__ protocols.base protocols.native built_in declaration",
+    2: "models rows lease registry hub",
     3: "socket handlers",
     4: "router",
-    5: "mounts",
-    6: "asgi apps __init__",
+    5: "mounts listing",
+    6: "asgi project_checks route_checks checks apps __init__ "
+    "management.__init__ management.commands.__init__ management.commands.socket_routes "
+    "management.commands.prune_sockets",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 
@@ -33,6 +35,10 @@ WITHIN_A_FLOOR = {
     "protocols.native": "protocols.base",
     "scope": "protocols.base",
     "handlers": "socket",
+    "hub": "registry",
+    "checks": "project_checks route_checks",
+    "apps": "checks",
+    "registry": "lease",
 }
 IN_FUNCTIONS = {
     ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
@@ -52,6 +58,7 @@ TREES = {
         ast.parse(file.read_text())
     )
     for file in sorted(PACKAGE.rglob("*.py"))
+    if file.parent.name != "migrations"
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from typing import ClassVar
@@ -278,7 +279,7 @@ async def test_the_traceback_reaches_the_client_under_debug_only():
 
     async with client_of(router) as client:
         error = await client.ask({"type": "X", "ref": 3})
-        assert error["details"] == "RuntimeError('the cause')"
+        assert error["details"] == "RuntimeError: the cause"
         assert "in on_x" in error["errors"][0]["text"]
 
 
@@ -772,3 +773,173 @@ async def test_a_turned_away_connection_stops_waiting_when_the_loop_is_asked():
         await client.send_to(bytes_data=b"\x00")
         assert (await client.receive_json_from())["type"] == "RECONNECT"
         await until(client.future.done)
+
+
+# What users' code may do, and the connection survives
+
+
+class Odd(BaseException):
+    """No Exception, and none of Python's own."""
+
+
+@pytest.mark.parametrize("fault", [Odd(), SystemExit(1), asyncio.CancelledError(), StopIteration()])
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_whatever_a_handler_raises_is_answered(colour, concurrent, fault, caplog):
+    router = SocketRouter()
+
+    if colour == "def":
+
+        @router.route("X", concurrent=concurrent)
+        def on_x(socket):
+            raise fault
+
+    else:
+
+        @router.route("X", concurrent=concurrent)
+        async def on_x(socket):
+            raise fault
+
+    async with client_of(router) as client:
+        for _ in range(2):
+            error = await client.ask({"type": "X", "ref": 1})
+            assert (error["status"], error["ref"]) == (500, 1)
+
+
+@pytest.mark.parametrize("fault", [Odd(), SystemExit(1), asyncio.CancelledError(), StopIteration()])
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_whatever_a_hook_raises_ends_the_connection_cleanly(colour, fault, caplog):
+    ended = []
+
+    def raising(socket):
+        raise fault
+
+    async def araising(socket):
+        raise fault
+
+    hook = raising if colour == "def" else araising
+    refusing, leaving = SocketRouter(), SocketRouter()
+    refusing.connect(hook)
+    leaving.disconnect(hook)
+    leaving.disconnect(lambda socket: ended.append(True))
+    client = Client(refusing.Handler.as_asgi(), "/")
+    await client.connect()
+    assert await client.next_close() == CloseCode.SERVER_FAULT
+    await client.wait()
+    async with client_of(leaving):
+        pass
+    assert ended == [True]
+
+
+async def test_a_handler_that_cancels_its_own_task_stops_itself_only(caplog):
+    router = SocketRouter()
+
+    @router.route("X")
+    async def on_x(socket):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(1)
+
+    router.route("NEXT")(lambda socket: "next")
+    async with client_of(router) as client:
+        for _ in range(2):
+            assert (await client.ask({"type": "X", "ref": 1}))["status"] == 500
+            assert (await client.ask({"type": "NEXT", "ref": 1}))["data"] == "next"
+
+
+async def test_a_users_method_of_any_name_is_no_built_in():
+    ran = []
+
+    class Shop(Good):
+        routes = (*Good.routes, ("CANCEL_ORDER", "cancel"))
+
+        def cancel(self, content):
+            ran.append(content)
+
+    async with client_of(Shop) as client:
+        await client.send_json_to({"type": "CANCEL", "ref": 1})
+        assert (await client.ask({"type": "GOOD", "ref": 1}))["data"] == "good"
+    assert ran == []
+
+
+async def test_a_bad_frame_with_the_ref_of_another_message_ends_not_that_one():
+    router = SocketRouter()
+    gate = asyncio.Event()
+
+    @router.route("WAIT")
+    async def on_wait(socket):
+        await gate.wait()
+        return "waited"
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "WAIT", "ref": 1})
+        assert (await client.ask({"type": "NOPE", "ref": 1}))["status"] == 404
+        assert (await client.ask({"type": 5, "ref": 1}))["status"] == 400
+        assert (await client.ask({"type": "WAIT", "ref": 1}))["status"] == 409
+        gate.set()
+        assert (await client.receive_json_from())["data"] == "waited"
+
+
+@pytest.mark.parametrize("value", [({}, 206), Reply({}, status=1000), Reply({}, status="x")])
+async def test_a_status_that_no_reply_has_is_a_500(value, caplog):
+    router = SocketRouter()
+    router.route("X")(lambda socket: value)
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "X", "ref": 1}))["status"] == 500
+
+
+async def test_a_handler_cannot_change_the_regex_groups_of_others(caplog):
+    router = SocketRouter()
+
+    @router.route(re.compile("SET_(?P<name>.+)"))
+    def on_set(socket, message, name):
+        message.groups["name"] = "changed"
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "SET_X", "ref": 1}))["status"] == 500
+
+
+async def test_a_fault_after_the_answer_is_in_the_log(caplog):
+    router = SocketRouter()
+
+    @router.route("X")
+    async def on_x(socket):
+        socket.reply("early")
+        raise SocketError("Too late.")
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "X", "ref": 1}))["data"] == "early"
+        assert await client.receive_nothing()
+    assert "failed after its answer: Too late." in caplog.text
+
+
+async def test_a_long_key_is_cut_in_the_log(caplog):
+    router = SocketRouter()
+    router.default_route(lambda socket: 1 / 0)
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "x" * 60_000, "ref": 1}))["status"] == 500
+    assert len(caplog.messages[0]) < 200
+
+
+async def test_the_end_is_the_same_when_the_server_cancels_again_and_again():
+    ended = []
+    router = SocketRouter()
+
+    @router.route("WAIT")
+    async def on_wait(socket):
+        try:
+            await asyncio.sleep(5)
+        finally:
+            await asyncio.sleep(0.05)
+            ended.append("handler")
+
+    router.disconnect(lambda socket: ended.append("hook"))
+    client = Client(router.Handler.as_asgi(), "/")
+    await client.connect()
+    await client.send_json_to({"type": "WAIT"})
+    await asyncio.sleep(0.02)
+    for _ in range(4):
+        client.future.cancel()
+        await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await client.future
+    assert ended == ["handler", "hook"]

@@ -245,3 +245,36 @@ async def test_stopping_gives_up_on_a_thread_that_does_not_return():
     assert time.monotonic() - started < 1
     gate.set()
     assert await future
+
+
+async def test_a_message_cancelled_while_it_waits_for_a_thread_holds_up_no_other(settings):
+    settings.SOCKETS = {"LANES": 1}
+    gate = threading.Event()
+    router = SocketRouter()
+    router.route("WORK")(lambda socket: gate.wait(5))
+
+    @router.route("NEXT")
+    async def on_next(socket):
+        return "next"
+
+    async with client_of(router) as first, client_of(router) as second:
+        await first.send_json_to({"type": "WORK", "ref": 1})
+        await asyncio.sleep(0.02)
+        await second.send_json_to({"type": "WORK", "ref": 1})
+        await asyncio.sleep(0.02)
+        assert (await second.ask({"type": "CANCEL", "ref": 1}))["status"] == 499
+        assert (await second.ask({"type": "NEXT", "ref": 2}))["data"] == "next"
+        gate.set()
+
+
+def test_the_threads_of_a_loop_that_was_closed_end():
+    async def begin():
+        lanes = Lanes(asyncio.get_running_loop(), size=1, wait=1)
+        await asyncio.wrap_future(Lane(lanes).submit(thread_name))
+        return lanes
+
+    lanes = asyncio.run(begin())
+    lanes.abandon()
+    for thread in lanes._threads:
+        thread.join(1)
+        assert not thread.is_alive()

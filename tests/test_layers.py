@@ -90,6 +90,29 @@ async def test_events_wait_for_a_full_mailbox_and_none_is_lost():
     assert texts == list(range(10))
 
 
+async def test_an_event_that_is_none_is_logged_and_the_next_arrives(caplog):
+    layer = get_channel_layer()
+    async with client_of(Chat) as client:
+        await layer.group_send("chat", {"type": 5})
+        await layer.group_send("chat", {"type": "chat.message", "text": "alive"})
+        assert await client.receive_json_from() == {"text": "alive"}
+
+
+@pytest.mark.parametrize("fault", [OSError("away"), None])
+async def test_a_layer_that_fails_at_the_end_stops_nothing(fault, monkeypatch, caplog):
+    layer = get_channel_layer()
+
+    async def failing(group, channel):
+        if fault:
+            raise fault
+        await asyncio.sleep(5)
+
+    async with client_of(Chat):
+        monkeypatch.setattr(layer, "group_discard", failing)
+    assert "could not be left" in caplog.text or "to leave its groups" in caplog.text
+    await layer.flush()
+
+
 async def test_events_wait_for_accept():
     gate = asyncio.Event()
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.exceptions import LanesBusy
 from sockets.lanes import Lanes
 from sockets.outbox import Outbox
 
@@ -240,3 +241,92 @@ async def test_the_next_message_waits_until_forgotten_sends_are_taken(server):
     await until(lambda: len(handled) == 5)
     server.leave()
     await running
+
+
+async def test_a_client_that_reads_no_errors_is_closed_as_slow(server):
+    codes = []
+
+    class Small(RoutedSocketHandler):
+        outbox_bytes = 10_000
+
+        def disconnect(self, code):
+            codes.append(code)
+
+    running = asyncio.create_task(server.run(Small))
+    await until(lambda: server.sent)
+    server.reads.clear()
+    for number in range(1000):
+        server.say(f'{{"type":"NOPE","ref":{number}}}')
+    await asyncio.wait_for(running, 3)
+    assert codes == [4513]
+    assert not server.events.empty()
+
+
+async def test_a_time_out_frees_a_thread_that_waits_for_a_slow_client(server):
+    freed = []
+    router = SocketRouter(outbox_bytes=1000)
+
+    @router.route("FLOOD", timeout=0.1)
+    def on_flood(socket):
+        for _ in range(20):
+            socket.send_json("x" * 200)
+        freed.append(True)
+
+    running = asyncio.create_task(server.run(router.Handler))
+    await until(lambda: server.sent)
+    server.reads.clear()
+    server.say('{"type":"FLOOD","ref":1}')
+    await until(lambda: freed, timeout=1)
+    server.reads.set()
+    server.leave()
+    await running
+
+
+async def test_slow_clients_take_no_threads_from_calls(server, settings):
+    settings.SOCKETS = {"LANES": 4}
+    refused = []
+    router = SocketRouter(outbox_bytes=1000)
+
+    @router.route("FLOOD", concurrent=True)
+    def on_flood(socket):
+        try:
+            for _ in range(50):
+                socket.send_json("x" * 200)
+        except LanesBusy:
+            refused.append(True)
+
+    running = asyncio.create_task(server.run(router.Handler))
+    await until(lambda: server.sent)
+    server.reads.clear()
+    for _ in range(2):
+        server.say('{"type":"FLOOD"}')
+    await until(lambda: refused)
+    server.reads.set()
+    server.leave()
+    await running
+
+
+@pytest.mark.parametrize("frame", [{"text_data": 5}, {"bytes_data": "x"}, {"text_data": "\ud800"}])
+async def test_a_frame_that_cannot_be_sent_is_the_callers_fault(server, frame):
+    router = SocketRouter()
+    router.route("X")(lambda socket: socket.send(**frame))
+    running = asyncio.create_task(server.run(router.Handler))
+    await until(lambda: server.sent)
+    server.say('{"type":"X","ref":1}')
+    await until(lambda: '"status":500' in str(server.sent[-1]))
+    server.leave()
+    await running
+
+
+async def test_a_server_that_refuses_a_frame_ends_the_connection(server, outbox):
+    outbox.open(ACCEPT)
+    refuse = server.send
+
+    async def send(event):
+        if event["type"] == "websocket.send":
+            raise RuntimeError("no")
+        await refuse(event)
+
+    outbox._send = send
+    outbox.send("a")
+    assert server.sent[-1] == 4500

@@ -228,3 +228,34 @@ def test_a_prefixed_regex_keeps_its_groups_and_back_references():
 def test_a_single_key_needs_no_tuple():
     assert Route.of("PING", on_ping).keys == ("PING",)
     assert Route.of(re.compile("P"), on_ping).keys == (re.compile("P"),)
+
+
+# Asking the table
+
+
+def test_the_key_that_led_to_a_route_is_told():
+    wide, narrow = re.compile("ACT"), re.compile("ACT_.+")
+    route = Route.of(("PING", wide, narrow), on_ping).prefixed("game.")
+    assert route.key_of("game.PING") == "game.PING"
+    assert route.key_of("game.ACT") is wide
+    assert route.key_of("game.ACT_FOLD") is narrow
+
+
+def test_a_table_tells_what_hides_a_key():
+    ping, chat = Route.of(("PING", "PONG"), on_ping), Route.of(("CHAT",), on_chat)
+    later = Route.of((re.compile("PI"),), on_chat)
+    routes = table(ping, chat, later, timeout=None)
+    ping, chat, later = routes.routes
+    assert routes.hider(ping, "PING") is later
+    assert routes.hider(ping, "PONG") is None
+    assert routes.hider(chat, "CHAT") is None
+    assert routes.hider(later, later.keys[0]) is None
+
+
+def test_a_regex_is_hidden_by_itself_under_the_same_prefix():
+    pattern = re.compile("ACT_.+")
+    routes = table(Route.of((pattern,), on_ping), Route.of((pattern,), on_chat))
+    assert routes.hider(routes.routes[0], pattern) is routes.routes[1]
+    prefixed = Route.of((pattern,), on_chat).prefixed("game.")
+    routes = table(Route.of((pattern,), on_ping), prefixed)
+    assert routes.hider(routes.routes[0], pattern) is None

@@ -190,3 +190,9 @@ def test_a_type_that_cannot_be_checked_is_refused(annotation):
 def test_what_is_no_type_is_refused(annotation):
     with pytest.raises(DeclarationError, match=r"rooms\.on_bet: 'field' cannot be checked"):
         validator(("field", annotation))
+
+
+@pytest.mark.parametrize("annotation", [set[list[int]], frozenset[tuple[list[int], ...]]])
+def test_a_set_of_what_no_set_can_hold_is_invalid_content(annotation):
+    with pytest.raises(InvalidContent):
+        validator(("x", annotation))({"x": [[[1]]]})

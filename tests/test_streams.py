@@ -194,3 +194,39 @@ async def test_a_stream_cancelled_twice_still_closes_its_generator():
         await asyncio.sleep(0.02)
     await until(lambda: closed)
     assert "sockets-lane" in closed[0]
+
+
+async def test_an_early_reply_ends_the_stream():
+    router = SocketRouter()
+
+    @router.route("GO")
+    async def on_go(socket):
+        yield 1
+        socket.reply("enough")
+        yield 2
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "GO", "ref": 1}))["status"] == 206
+        assert (await client.receive_json_from())["data"] == "enough"
+        assert await client.receive_nothing()
+
+
+async def test_a_generator_that_will_not_be_cancelled_is_closed():
+    router = SocketRouter()
+
+    @router.route("GO")
+    async def on_go(socket):
+        while True:
+            try:
+                yield 1
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    async with client_of(router) as client:
+        await client.ask({"type": "GO", "ref": 1})
+        await client.send_json_to({"type": "CANCEL", "ref": 1})
+        async with asyncio.timeout(1):
+            while (await client.receive_json_from())["status"] == 206:
+                pass
+        assert await client.receive_nothing()

@@ -1,0 +1,102 @@
+"""The statements that write rows under a process's lease, and reap those of dead processes."""
+
+import logging
+import uuid
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+from django.db import DatabaseError, connections, router, transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+
+from .conf import get_settings
+
+if TYPE_CHECKING:
+    from .models import Process, Socket
+
+logger = logging.getLogger("sockets")
+
+BATCH = 500
+"""Rows that one statement writes."""
+
+
+class Lease:
+    """One process's rows in the database. Synchronous: called on a lane.
+
+    The lease runs by the database's clock. Whoever finds it expired deletes it, and with it
+    the rows; a process that finds its own deleted takes a new one and writes its rows again.
+    """
+
+    def __init__(self) -> None:
+        self.process_id = uuid.uuid4()
+        # Models may be loaded only once the apps are, which is after this module's import.
+        self._sockets: type[Socket] = apps.get_model("sockets", "Socket")
+        self._processes: type[Process] = apps.get_model("sockets", "Process")
+        self._alias = router.db_for_write(self._sockets)
+
+    def renew(self) -> bool:
+        """Renew the lease, reap what is dead; whether all rows must be written again."""
+        expires = Now() + timedelta(seconds=get_settings().LEASE)
+        processes = self._processes.objects.using(self._alias)
+        kept = bool(processes.filter(pk=self.process_id).update(expires=expires))
+        if not kept:
+            self.process_id = uuid.uuid4()
+            processes.bulk_create([self._processes(pk=self.process_id, expires=expires)])
+        self.reap()
+        return not kept
+
+    def reap(self) -> int:
+        """Delete the leases that ran out and all rows without a lease; returns their number."""
+        processes = self._processes.objects.using(self._alias)
+        processes.filter(expires__lt=Now()).delete()
+        living = processes.filter(pk=OuterRef("process_id"))
+        return self._sockets.objects.using(self._alias).filter(~Exists(living)).delete()[0]
+
+    def insert(self, rows: Iterable["Socket"]) -> list["Socket"]:
+        """Write the rows; returns those that could not be written, which are logged."""
+        failed: list[Socket] = []
+        rows = list(rows)
+        for row in rows:
+            row.process_id = self.process_id
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            try:
+                self._upsert(batch)
+            except DatabaseError:
+                if not connections[self._alias].is_usable():
+                    raise
+                failed += [row for row in batch if not self._insert_alone(row)]
+        return failed
+
+    def deactivate(self, ids: Collection[uuid.UUID]) -> None:
+        self._sockets.objects.using(self._alias).filter(pk__in=ids).update(active=False)
+
+    def delete(self, ids: Collection[uuid.UUID]) -> None:
+        self._sockets.objects.using(self._alias).filter(pk__in=ids).delete()
+
+    def end(self) -> None:
+        """Give the lease back; what rows it still has go with it."""
+        self._sockets.objects.using(self._alias).filter(process_id=self.process_id).delete()
+        self._processes.objects.using(self._alias).filter(pk=self.process_id).delete()
+
+    def _upsert(self, rows: list["Socket"]) -> None:
+        # A row may be there still, under a lease that was lost.
+        target = connections[self._alias].features.supports_update_conflicts_with_target
+        with transaction.atomic(using=self._alias):
+            self._sockets.objects.using(self._alias).bulk_create(
+                rows,
+                update_conflicts=True,
+                unique_fields=["id"] if target else None,
+                update_fields=["process", "active"],
+            )
+
+    def _insert_alone(self, row: "Socket") -> bool:
+        try:
+            self._upsert([row])
+        except DatabaseError:
+            logger.exception("The row of a socket at %r cannot be written; it goes on without",
+                             row.path)  # fmt: skip
+            return False
+        return True

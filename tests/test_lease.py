@@ -1,0 +1,105 @@
+"""The statements that write rows under a process's lease."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from sockets.lease import Lease
+from sockets.models import Process, Socket
+
+pytestmark = pytest.mark.django_db
+
+
+def row_of(process, **fields):
+    return Socket.objects.create(process=process, path="/", **fields)
+
+
+@pytest.fixture
+def dead():
+    return Process.objects.create(expires=timezone.now() - timedelta(seconds=1))
+
+
+@pytest.fixture
+def alive():
+    return Process.objects.create(expires=timezone.now() + timedelta(minutes=1))
+
+
+def test_online_means_active_and_of_a_living_process(dead, alive):
+    row_of(dead)
+    row_of(alive, active=False)
+    expected = row_of(alive)
+    assert list(Socket.objects.online()) == [expected]
+
+
+def test_whoever_renews_reaps_the_dead(dead, alive):
+    row_of(dead)
+    kept = row_of(alive)
+    assert Lease().renew()
+    assert list(Socket.objects.all()) == [kept]
+    assert not Process.objects.filter(pk=dead.pk).exists()
+
+
+def test_rows_without_any_lease_are_reaped(dead):
+    row_of(dead)
+    dead.delete()
+    assert Lease().reap() == 1
+
+
+def test_a_lease_that_ran_out_but_was_not_reaped_is_kept():
+    lease = Lease()
+    assert lease.renew()
+    Process.objects.update(expires=timezone.now() - timedelta(seconds=1))
+    assert not lease.renew()
+
+
+def test_a_lost_lease_is_replaced():
+    lease = Lease()
+    lease.renew()
+    before = lease.process_id
+    Process.objects.all().delete()
+    assert lease.renew()
+    assert lease.process_id != before
+
+
+def test_rows_that_are_there_under_a_lost_lease_are_taken_over(dead):
+    row = row_of(dead)
+    lease = Lease()
+    lease.renew()
+    row_again = Socket(pk=row.pk, path="/")
+    Process.objects.create(pk=dead.pk, expires=timezone.now())
+    assert lease.insert([row_again]) == []
+    assert Socket.objects.get().process_id == lease.process_id
+
+
+def test_the_end_of_a_process_takes_its_rows(alive):
+    kept = row_of(alive)
+    lease = Lease()
+    lease.renew()
+    lease.insert([Socket(path="/")])
+    lease.end()
+    assert list(Socket.objects.all()) == [kept]
+    assert list(Process.objects.all()) == [alive]
+
+
+def test_rows_may_be_marked(alive):
+    row_of(alive)
+    assert Socket.objects.mark_inactive() == 1
+    assert not Socket.objects.online()
+    assert Socket.objects.mark_active() == 1
+    assert Socket.objects.online()
+
+
+def test_a_command_reaps_where_no_server_does(dead, alive, capsys):
+    row_of(dead)
+    row_of(alive)
+    call_command("prune_sockets")
+    assert capsys.readouterr().out == "1 rows deleted.\n"
+    assert Socket.objects.count() == 1
+
+
+def test_no_migration_is_missing(settings):
+    for field in ("AutoField", "BigAutoField", "SmallAutoField"):
+        settings.DEFAULT_AUTO_FIELD = f"django.db.models.{field}"
+        call_command("makemigrations", "sockets", check=True, dry_run=True, verbosity=0)
