@@ -159,7 +159,10 @@ def _parameters(
     function: Function, where: str
 ) -> tuple[list[inspect.Parameter], dict[str, inspect.Parameter]]:
     """The parameters after the handler: positional ones, and keyword-only ones by name."""
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError as fault:
+        raise DeclarationError(f"{where}: expected a function of Python's own: {fault}") from fault
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if not positional:
         raise DeclarationError(

@@ -44,7 +44,7 @@ def get_settings() -> Settings:
 def _check(name: str, value: object, *, integer: bool) -> None:
     expected = int if integer else (int, float)
     lowest = 0 if name == "TRUSTED_PROXIES" else 1 if integer else 0.0
-    if isinstance(value, bool) or not isinstance(value, expected) or value < lowest:
+    if isinstance(value, bool) or not isinstance(value, expected) or not value >= lowest:
         kind = "a whole number" if integer else "seconds"
         raise DeclarationError(
             f"expected SOCKETS[{name!r}] to be {kind} of at least {lowest}, got {value!r}"

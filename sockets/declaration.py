@@ -1,5 +1,6 @@
 """What a handler class declares, checked and compiled when the class is made."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from channels.consumer import get_handler_name
@@ -7,7 +8,8 @@ from channels.consumer import get_handler_name
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, bind, unwrap
 from .built_in import BUILT_IN
 from .exceptions import DeclarationError, suggest
-from .routes import Key, Route, Routes, check_timeout
+from .protocols.base import Protocol
+from .routes import Key, Route, Routes, is_timeout
 
 RouteLike = Route | tuple[Key, str | Function]
 
@@ -25,6 +27,35 @@ NEVER_CALLED = {
 
 
 LIMITS = ("max_frame_bytes", "max_waiting", "max_concurrent", "max_strikes", "outbox_bytes")
+SWITCHES = ("login_required", "refuse_at_handshake", "tracked", "uses_channel_layer")
+
+
+ATTRIBUTES = (*LIMITS, *SWITCHES, "timeout", "protocols", "groups", "routes")
+
+
+def check_attribute(name: str, value: Any, where: str) -> None:
+    """Raise `DeclarationError` where an attribute of a handler has a value that cannot work."""
+    if name in LIMITS:
+        fits, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+    elif name in SWITCHES:
+        fits, expected = type(value) is bool, "True or False"
+    elif name == "timeout":
+        fits, expected = is_timeout(value), "seconds, more than 0, or None for no limit"
+    elif name == "protocols":
+        fits = isinstance(value, tuple | list) and bool(value)
+        fits = fits and all(isinstance(protocol, Protocol) for protocol in value)
+        expected = "a tuple of protocols, at least one"
+    elif name == "groups":
+        fits = value is None or (isinstance(value, Iterable) and not isinstance(value, str))
+        fits = fits and all(isinstance(group, str) for group in value or ())
+        expected = "None or a list of names"
+    elif name == "routes":
+        fits = isinstance(value, Iterable) and not isinstance(value, str)
+        expected = "a list of (key, method name or function)"
+    else:
+        return
+    if not fits:
+        raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
 
 
 class Declaration:
@@ -34,7 +65,8 @@ class Declaration:
         self._handler = handler
         self._base = base
         self._check_overrides()
-        self._check_limits()
+        for name in ATTRIBUTES:
+            check_attribute(name, getattr(handler, name), handler.__qualname__)
         handler.routes = tuple(handler.routes)  # a generator would be used up
         self.default = self._own("default_route")
         self.own_routes = tuple(map(self._route, handler.routes))
@@ -47,11 +79,6 @@ class Declaration:
         self.disconnect = self._hooks("disconnect")
         self.connect_hooks = [bind(hook, HOOK_WORDS) for hook in self.connect]
         self.disconnect_hooks = [bind(hook, DISCONNECT_WORDS) for hook in self.disconnect]
-        if isinstance(handler.groups, str):
-            raise DeclarationError(
-                f"{handler.__qualname__}.groups: expected a list of names, got the string "
-                f"{handler.groups!r}; write [{handler.groups!r}]"
-            )
         self.groups = tuple(handler.groups or ())
         self.uses_layer = handler.uses_channel_layer or bool(self.groups)
         self._event_routes: dict[str, Route] = {}
@@ -78,16 +105,6 @@ class Declaration:
                     f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
                 )
 
-    def _check_limits(self) -> None:
-        check_timeout(self._handler.timeout, self._handler.__qualname__)
-        for name in LIMITS:
-            limit = getattr(self._handler, name)
-            if type(limit) is not int or limit < 1:
-                raise DeclarationError(
-                    f"{self._handler.__qualname__}.{name}: expected a whole number of at least 1, "
-                    f"got {limit!r}"
-                )
-
     def _route(self, given: RouteLike) -> Route:
         if isinstance(given, Route):
             return given
@@ -101,6 +118,12 @@ class Declaration:
         return Route.of((key,), self._named(function) if isinstance(function, str) else function)
 
     def _named(self, name: str) -> Function:
+        missing = object()
+        if getattr(self._handler, name, missing) is getattr(self._base, name, None):
+            raise DeclarationError(
+                f"{self._handler.__qualname__}.routes names {name!r}, which is a handler's own "
+                "attribute; write a method of another name"
+            )
         try:
             return unwrap(getattr(self._handler, name))
         except AttributeError:

@@ -275,12 +275,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         current_message.set(message)
         try:
             value = await route.call(self, message)
-            if type(value) is dict:
-                self._answer(message, value)
-            elif type(value) in STREAMS:
+            if type(value) in STREAMS:
                 await self._send_parts(message, value)
-            else:
-                self._answer(message, *answer_of(value))
+            elif not message.answered:
+                answer = (value, 200, None) if type(value) is dict else answer_of(value)
+                self._end_with(message, self._protocol.reply(message, *answer))
         except BaseException as fault:
             if message.cancelled or self._is_ending(fault):
                 raise

@@ -68,18 +68,22 @@ class Outbox:
         The frame is on its way when this returns. Awaiting the result waits for a client
         that reads slowly; in another thread than the loop's the call itself does.
         """
+        if get_ident() == self._thread:
+            return self.put(frame)
+        message = current_message.get()
+        if frame is not None and (message is None or not message.cancelled):
+            self._hand_over(frame, message)
+        return DONE
+
+    def put(self, frame: Frame | None) -> Awaitable[None]:
+        """What `send` does, for callers that know they are in the loop's thread."""
         if frame is None:
             return DONE
         kind = "text" if type(frame) is str else "bytes"
         event: Event = {"type": "websocket.send", kind: frame}
-        if get_ident() == self._thread:
-            if not self._direct:
-                return self._put(event, len(frame))
-            self._write(event)
-            return DONE
-        message = current_message.get()
-        if message is None or not message.cancelled:
-            self._hand_over(event, len(frame), message)
+        if not self._direct:
+            return self._wait(event, len(frame))
+        self._write(event)
         return DONE
 
     def open(self, event: Event) -> None:
@@ -93,11 +97,12 @@ class Outbox:
         """Send the closing event after all frames, and take no more."""
         reason = reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
         event = {"type": "websocket.close", "code": int(code), "reason": reason}
-        if self._opened:
-            self._put(event, 0)
-        else:
+        if not self._opened:
             self.drop_waiting()
+        if self._direct or not self._opened:
             self._write(event)
+        else:
+            self._wait(event, 0)
         self.closed = True
         self._direct = False
 
@@ -125,11 +130,9 @@ class Outbox:
             await asyncio.wait([self.writer], timeout=grace)
         self.abandon()
 
-    def _put(self, event: Event, size: int) -> Awaitable[None]:
+    def _wait(self, event: Event, size: int) -> Awaitable[None]:
+        """Keep the event until the client has taken those before it, or was accepted."""
         if self.closed:
-            return DONE
-        if self._direct:
-            self._write(event)
             return DONE
         self._waiting.append((event, size))
         self._bytes += size
@@ -140,10 +143,10 @@ class Outbox:
         if message in self._blocked:
             self._blocked[message].cancel()
 
-    def _hand_over(self, event: Event, size: int, message: Message | None) -> None:
+    def _hand_over(self, frame: Frame, message: Message | None) -> None:
         with _handing_over:
-            self._handed_over += size
-        self._loop.call_soon_threadsafe(self._take, event, size)
+            self._handed_over += len(frame)
+        self._loop.call_soon_threadsafe(self._take, frame)
         if self.full:
             with self._lanes.parking("send", share=4) as granted:
                 if granted:
@@ -161,9 +164,9 @@ class Outbox:
         finally:
             del self._blocked[message]
 
-    def _take(self, event: Event, size: int) -> None:
-        self._arrived += size
-        self._put(event, size)
+    def _take(self, frame: Frame) -> None:
+        self._arrived += len(frame)
+        self.put(frame)
 
     def _write(self, event: Event) -> None:
         # Nearly always the server takes the frame at once. Its coroutine is stepped by hand,

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind, name_of, unwrap
+from .declaration import check_attribute
 from .exceptions import DeclarationError, suggest
 from .handlers import RoutedSocketHandler
 from .routes import Key, Route, RouteOptions
@@ -62,6 +63,7 @@ class SocketRouter:
         def register(function: F) -> F:
             self._refuse_if_made()
             plain = unwrap(function)
+            self._refuse_other_class(plain)
             self._routes.append(Route.of(keys or (self._key_for(plain),), plain, **options))
             return function
 
@@ -95,6 +97,8 @@ class SocketRouter:
         attributes of the other router that differ from those of this one.
         """
         self._refuse_if_made()
+        if not isinstance(router, SocketRouter):
+            raise DeclarationError(f"expected a SocketRouter to include, got {router!r}")
         self._check_attributes(router)
         theirs, ours = router._base._declared, self._base._declared
         shared = {(route.keys, route.function) for route in ours.own_routes}
@@ -148,6 +152,7 @@ class SocketRouter:
                 f"{self._base.__qualname__} has no attribute {name!r}; {suggest(name, known)}"
             )
         self._refuse_if_made()
+        check_attribute(name, value, type(self).__name__)
         self._attributes[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -186,7 +191,7 @@ class SocketRouter:
 
     def _check_hidden(self, included: list[Route]) -> None:
         for route, earlier in product(included, self._routes):
-            if key := route.hides(earlier):
+            if (key := route.hides(earlier)) is not None:
                 raise DeclarationError(
                     f"including {name_of(route.function)} would hide {name_of(earlier.function)}, "
                     f"which has the key {key!r}; give a prefix"
@@ -202,6 +207,18 @@ class SocketRouter:
             raise DeclarationError(
                 f"{self._handler.__qualname__} is made already and would not see the change; "
                 "declare all of a router before its Handler is first used"
+            )
+
+    def _refuse_other_class(self, function: Callable[..., Any]) -> None:
+        """A function in the body of another class than the router's would change that class."""
+        owner, body = self._owner, getattr(function, "__qualname__", "").rpartition(".")[0]
+        if owner is None or not body or body.endswith("<locals>"):
+            return
+        if (function.__module__, body) != (owner.__module__, owner.__qualname__):
+            raise DeclarationError(
+                f"{name_of(function)}: the router is that of {owner.__qualname__}, which would get "
+                f"this route too; write socket = SocketRouter(handler={owner.__name__}."
+                f"{self._name}.Handler) in your class and declare it there"
             )
 
     def _copy(self, owner: type, name: str) -> "SocketRouter":

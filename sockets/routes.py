@@ -73,7 +73,15 @@ class Route:
         groups = _common_groups(keys, where)
         if "timeout" in options:
             options["has_timeout"] = True
-            check_timeout(options["timeout"], where)
+            if not is_timeout(options["timeout"]):
+                raise DeclarationError(
+                    f"{where}: expected timeout in seconds, more than 0, or None for no limit, "
+                    f"got {options['timeout']!r}"
+                )
+        if not isinstance(options.get("concurrent", True), bool):
+            raise DeclarationError(
+                f"{where}: expected concurrent to be True or False, got {options['concurrent']!r}"
+            )
         options.setdefault("concurrent", is_generator(function))
         return cls(
             keys=keys, function=function, call=bind(function, ROUTE_WORDS, groups), **options
@@ -171,9 +179,8 @@ def _common_groups(keys: tuple[Key, ...], where: str) -> frozenset[str]:
     return frozenset(groups)
 
 
-def check_timeout(timeout: Any, where: str) -> None:
-    """Raise unless the time-out is seconds, or None for no limit."""
+def is_timeout(timeout: Any) -> bool:
+    """Whether the value is seconds, more than 0, or None for no limit."""
     if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-        raise DeclarationError(f"{where}: expected timeout in seconds or None, got {timeout!r}")
+        return True
+    return isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0

@@ -94,7 +94,11 @@ class ClientSocket:
             raise RuntimeError("this message has its answer already; send_json sends more")
         if data is None and status == 200:
             status = 204
-        return self._answer(message, data, check_status(status))
+        frame = self._protocol.reply(message, data, check_status(status), None)
+        if threading.get_ident() == self._loop_thread:
+            return self._end_with(message, frame)
+        self._on_loop(self._end_with, message, frame)  # which decides what answer is the first
+        return DONE
 
     def call(self, type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
         """Ask the client and return its answer: awaited in `async def`, blocking in `def`.
@@ -203,18 +207,6 @@ class ClientSocket:
         if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
 
-    def _answer(
-        self, message: Message, data: Any, status: int = 200, headers: Any = None
-    ) -> Awaitable[None]:
-        """Send the terminal answer, unless there was one."""
-        if message.answered:
-            return DONE
-        frame = self._protocol.reply(message, data, status, headers)
-        if threading.get_ident() == self._loop_thread:
-            return self._end_with(message, frame)
-        self._on_loop(self._end_with, message, frame)  # which decides what answer is the first
-        return DONE
-
     def _fail(self, message: Message, error: SocketError) -> None:
         """Send an ERROR as the terminal answer, unless there was one."""
         if not message.answered:
@@ -243,9 +235,10 @@ class ClientSocket:
         if message.answered:
             return DONE
         message.answered = True
-        if self._refs.get(message.ref) is message:
-            del self._refs[message.ref]
-        return self._outbox.send(frame)
+        refs = self._refs
+        if refs.get(message.ref) is message:
+            del refs[message.ref]
+        return self._outbox.put(frame)
 
     def _on_loop(self, function: Callable[..., object], *args: Any) -> None:
         """Call the function now, or from another thread after what that thread sent.

@@ -20,6 +20,7 @@ from django.views.generic import DetailView
 import sockets
 import tests
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.exceptions import DeclarationError
 
 from . import settings
 
@@ -78,11 +79,16 @@ def test_every_check_is_in_the_docs_and_tested():
 
 
 def test_a_handler_that_cannot_be_made():
+    class Picky(RoutedSocketHandler):
+        def __init_subclass__(cls):
+            raise DeclarationError("expected a felt")
+
     class Broken(View):
-        socket = SocketRouter(max_waiting=0)
+        socket = SocketRouter()
+        socket._base = Picky
 
     [message] = check(Broken, id="E001")
-    assert "/table/<int:table>/" in message.msg and "max_waiting" in message.msg
+    assert "/table/<int:table>/" in message.msg and "expected a felt" in message.msg
     assert message.obj is Broken
     assert not check(Table, id="E001")
 

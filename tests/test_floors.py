@@ -30,7 +30,7 @@ WITHIN_A_FLOOR = {
     "arguments": "schemas",
     "routes": "arguments",
     "built_in": "routes",
-    "declaration": "arguments built_in routes",
+    "declaration": "arguments built_in protocols.base routes",
     "mailbox": "lanes routes",
     "protocols.native": "protocols.base",
     "scope": "protocols.base",

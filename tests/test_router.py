@@ -767,3 +767,27 @@ def test_what_both_routers_have_of_a_common_base_is_there_once():
     assert socket.Handler.disconnect_hooks == (on_chat,)
     assert function_for(socket, "CHAT") is on_bet
     assert function_for(socket, "SAY") is on_chat
+
+
+def test_a_child_in_whose_body_the_parents_router_is_used_is_refused():
+    class Parent(View):
+        socket = SocketRouter()
+
+    with pytest.raises(DeclarationError, match=r"write socket = SocketRouter\(handler=Parent"):
+
+        class Child(Parent):
+            @Parent.socket.route("BET")
+            def on_bet(socket): ...
+
+    assert Parent.socket.Handler._declared.routes.find("BET") is None
+
+
+@pytest.mark.parametrize("given", [None, "router", View])
+def test_what_is_no_router_is_not_included(given):
+    with pytest.raises(DeclarationError, match="expected a SocketRouter to include"):
+        SocketRouter().include(given)
+
+
+def test_what_has_no_signature_is_no_function():
+    with pytest.raises(DeclarationError, match="expected a function of Python's own"):
+        SocketRouter().route("BET")(int)

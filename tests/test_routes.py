@@ -59,9 +59,11 @@ def test_an_unknown_option_names_the_nearest():
         Route.of(("PING",), on_ping, concurent=True)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, True, "5", [5]])
+@pytest.mark.parametrize("timeout", [0, -1, True, "5", [5], float("nan")])
 def test_a_bad_timeout_is_refused(timeout):
-    with pytest.raises(DeclarationError, match="on_ping: expected timeout in seconds or None"):
+    with pytest.raises(
+        DeclarationError, match="on_ping: expected timeout in seconds, more than 0, or None"
+    ):
         Route.of(("PING",), on_ping, timeout=timeout)
 
 
@@ -259,3 +261,9 @@ def test_a_regex_is_hidden_by_itself_under_the_same_prefix():
     prefixed = Route.of((pattern,), on_chat).prefixed("game.")
     routes = table(Route.of((pattern,), on_ping), prefixed)
     assert routes.hider(routes.routes[0], pattern) is None
+
+
+@pytest.mark.parametrize("concurrent", ["no", 1, None])
+def test_concurrent_is_a_switch(concurrent):
+    with pytest.raises(DeclarationError, match="expected concurrent to be True or False"):
+        Route.of("PING", on_ping, concurrent=concurrent)
