@@ -5,14 +5,14 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from .arguments import Call, Groups
+from .consumer import AsyncConsumer
 from .declaration import Declaration, RouteLike
 from .exceptions import (
     Cancelled,
     CloseCode,
-    DeclarationError,
     DuplicateRef,
     FrameTooLarge,
     InvalidFrame,
@@ -24,7 +24,7 @@ from .exceptions import (
 )
 from .faults import error_of
 from .hub import connection
-from .lanes import Lane, lane_of
+from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
 from .messages import Answer, Message, Ref, answer_of, check_size, current_message
@@ -33,22 +33,8 @@ from .routes import Route
 from .scope import Scope
 from .socket import ClientSocket
 from .streams import send_parts
+from .strikes import Strikes
 from .sync import finish
-
-if TYPE_CHECKING:
-
-    class AsyncConsumer:
-        """What a handler has of Channels' consumers, which are not typed."""
-
-        channel_layer_alias: str
-        channel_layer: Any
-        channel_name: str
-
-        @classmethod
-        def as_asgi(cls, **initkwargs: Any) -> Any: ...
-
-else:
-    from channels.consumer import AsyncConsumer
 
 logger = logging.getLogger("sockets")
 
@@ -58,8 +44,6 @@ FIRST_FRAME = 10.0
 """Seconds that a client who must log in has to send the frame whose answer says so."""
 GRACE = 3.0
 """Seconds that running work, and then the disconnect hooks, have when a connection ends."""
-FORGIVEN = 60.0
-"""Seconds without a fault after which a client's strikes are forgotten."""
 
 SHOWN = 80
 """Characters of a client's text that an error repeats."""
@@ -122,7 +106,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _start(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
-        self._strikes, self._last_strike = 0, 0.0
+        self._strikes = Strikes(self.max_strikes)
         self._hooked = False
         self._layer: LayerEvents | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -169,7 +153,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     async def _join_layer(self) -> None:
         if self._declared.uses_layer:
             self._layer = layer = LayerEvents(self.channel_layer_alias)
-            await layer.begin(self._declared.groups, self._receive_event)
+            await layer.begin(self._declared, self._post_event)
             self.channel_layer, self.channel_name = layer.layer, layer.channel_name
 
     def _refuse(self, fault: BaseException) -> None:
@@ -245,30 +229,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._fail(message, UnknownKey(f"Unknown type: {key[:SHOWN]!r}."))
         return None
 
-    def _receive_event(self, event: Event) -> bool:
-        """Post an event of the channel layer; False while too much waits."""
-        try:
-            route = self._declared.event_route(event)
-        except DeclarationError:
-            logger.exception("A layer event's method cannot be called")
-            return True
-        if route is None:
-            logger.error(
-                "%s has no method for the layer's event %r; write one, or send to groups that "
-                "its handlers are not in.",
-                type(self).__qualname__,
-                event.get("type"),
-            )
-            return True
+    def _post_event(self, event: Event, route: Route) -> bool:
+        """Take an event of the channel layer, which nobody answers; False while too much waits."""
         return self._mailbox.post(self._handle, Message(None, event, answered=True), route)
 
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
         self._fail(message, fault)
-        now = self._loop.time()
-        self._strikes = self._strikes + 1 if now - self._last_strike < FORGIVEN else 1
-        self._last_strike = now
-        if self._strikes >= self.max_strikes:
+        if self._strikes.add(self._loop.time()):
             self._close(fault.close_code, fault.details)
 
     async def _handle(self, message: Message, route: Route) -> None:

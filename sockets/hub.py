@@ -9,7 +9,8 @@ from typing import ClassVar
 from asgiref.sync import AsyncToSync
 
 from .conf import get_settings
-from .lanes import Lane, Lanes, lane_of
+from .lane import Lane, lane_of
+from .lanes import Lanes
 from .mailbox import Timeouts
 from .registry import Registry
 

@@ -2,11 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from channels.exceptions import InvalidChannelLayerError
 from channels.layers import get_channel_layer
+
+from .declaration import Declaration
+from .exceptions import DeclarationError
+from .routes import Route
+
+Post = Callable[[dict[str, Any], Route], bool]
 
 logger = logging.getLogger("sockets")
 
@@ -32,13 +38,13 @@ class LayerEvents:
                 "leave uses_channel_layer off"
             )
 
-    async def begin(self, groups: Iterable[str], post: Callable[[dict[str, Any]], bool]) -> None:
+    async def begin(self, declaration: Declaration, post: Post) -> None:
         """Open a channel, join the groups and hand each event to `post` until it takes it."""
         self.channel_name = await self.layer.new_channel()
-        for group in groups:
+        for group in declaration.groups:
             self._groups.append(group)
             await self.layer.group_add(group, self.channel_name)
-        self._reading = asyncio.get_running_loop().create_task(self._read(post))
+        self._reading = asyncio.get_running_loop().create_task(self._read(declaration, post))
 
     async def end(self) -> None:
         if self._reading is not None:
@@ -57,7 +63,7 @@ class LayerEvents:
         except Exception:
             logger.exception("The channel layer's group %r could not be left; it expires", group)
 
-    async def _read(self, post: Callable[[dict[str, Any]], bool]) -> None:
+    async def _read(self, declaration: Declaration, post: Post) -> None:
         while True:
             try:
                 event = await self.layer.receive(self.channel_name)
@@ -65,5 +71,20 @@ class LayerEvents:
                 logger.exception("The channel layer failed; asking again in %g s.", RETRY)
                 await asyncio.sleep(RETRY)
                 continue
-            while not post(event):
-                await asyncio.sleep(FULL)
+            if route := self._route(declaration, event):
+                while not post(event, route):
+                    await asyncio.sleep(FULL)
+
+    def _route(self, declaration: Declaration, event: dict[str, Any]) -> Route | None:
+        try:
+            route = declaration.event_route(event)
+        except DeclarationError:
+            logger.exception("The method for the layer's event %r cannot be called", event["type"])
+            return None
+        if route is None:
+            logger.error(
+                "There is no method for the layer's event %r; write one, or send to groups that "
+                "only handlers with such a method are in.",
+                event.get("type"),
+            )
+        return route

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .lanes import Lane, Lanes, lane_of
+from .lane import Lane, lane_of
+from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
 

@@ -11,7 +11,8 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError
 
 from .conf import get_settings
-from .lanes import Lanes, lane_of
+from .lane import lane_of
+from .lanes import Lanes
 from .lease import Lease
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf faults",
-    1: "sync lanes outbox calls streams layers schemas patterns arguments routes mailbox "
-    "scope protocols.__init__ protocols.base protocols.native built_in declaration",
+    1: "sync lanes lane outbox calls streams strikes layers schemas patterns arguments routes "
+    "consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
+    "declaration",
     2: "models rows lease registry hub",
     3: "socket handlers",
     4: "router",
@@ -31,7 +32,9 @@ WITHIN_A_FLOOR = {
     "routes": "arguments",
     "built_in": "routes",
     "declaration": "arguments built_in protocols.base routes",
-    "mailbox": "lanes routes",
+    "lane": "lanes",
+    "layers": "declaration routes",
+    "mailbox": "lane lanes routes",
     "protocols.native": "protocols.base",
     "scope": "protocols.base",
     "handlers": "socket",

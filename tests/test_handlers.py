@@ -25,6 +25,7 @@ from sockets import (
     StatusCodes,
 )
 from sockets import handlers as handlers_module
+from sockets import strikes as strikes_module
 
 from .clients import Client, client_of
 from .conftest import until
@@ -134,7 +135,7 @@ async def test_the_last_strike_names_the_close_code():
 
 
 async def test_strikes_are_forgotten_after_a_while(monkeypatch):
-    monkeypatch.setattr(handlers_module, "FORGIVEN", 0.05)
+    monkeypatch.setattr(strikes_module, "FORGIVEN", 0.05)
 
     class Strict(Good):
         max_strikes = 2

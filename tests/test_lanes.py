@@ -12,7 +12,8 @@ from django.db import connection, connections
 from sockets import SocketRouter
 from sockets import lanes as lanes_module
 from sockets.hub import connection as entered
-from sockets.lanes import Lane, Lanes
+from sockets.lane import Lane
+from sockets.lanes import Lanes
 
 from .clients import client_of
 
