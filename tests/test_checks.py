@@ -131,16 +131,17 @@ def test_a_router_that_others_are_made_of_is_mounted_with_them():
     assert not {Included, Base} & set(unmounted(Page))
 
 
-class MountedByHand(View):
-    socket = SocketRouter()
-
-
 def test_a_router_mounted_by_hand_is_found_in_the_asgi_module(tmp_path, monkeypatch):
+    class MountedByHand(View):
+        socket = SocketRouter()
+
+    monkeypatch.setattr(sys.modules[__name__], "MountedByHand", MountedByHand, raising=False)
     (tmp_path / "asgi_by_hand.py").write_text(
         f"from {__name__} import MountedByHand\n"
         "application = MountedByHand.socket.Handler.as_asgi()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "asgi_by_hand", raising=False)
     assert MountedByHand in unmounted(Table)
     assert MountedByHand not in unmounted(Table, ASGI_APPLICATION="asgi_by_hand.application")
 
