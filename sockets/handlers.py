@@ -106,6 +106,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _start(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
+        self._decode = self._protocol.decode
+        self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes = Strikes(self.max_strikes)
         self._hooked = False
         self._layer: LayerEvents | None = None
@@ -194,9 +196,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
         try:
-            if len(frame) * 4 > self.max_frame_bytes:
+            if len(frame) > self._surely_small:
                 check_size(frame, self.max_frame_bytes)
-            message = self._protocol.decode(frame)
+            message = self._decode(frame)
         except (InvalidFrame, FrameTooLarge) as fault:
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
         if type(message) is Answer:
@@ -243,11 +245,12 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         current_message.set(message)
         try:
             value = await route.call(self, message)
-            if type(value) in STREAMS:
+            if type(value) is dict:
+                self._answer(message, value)
+            elif type(value) in STREAMS:
                 await self._send_parts(message, value)
-            elif not message.answered:
-                answer = (value, 200, None) if type(value) is dict else answer_of(value)
-                self._end_with(message, self._protocol.reply(message, *answer))
+            else:
+                self._answer(message, *answer_of(value))
         except BaseException as fault:
             if message.cancelled or self._is_ending(fault):
                 raise

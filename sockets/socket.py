@@ -207,6 +207,14 @@ class ClientSocket:
         if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
 
+    def _answer(self, message: Message, data: Any, status: int = 200, headers: Any = None) -> None:
+        """Send the terminal answer to a message that was handled, unless there was one."""
+        if not message.answered:
+            frame = self._protocol.reply(message, data, status, headers)
+            message.answered = True
+            self._refs.pop(message.ref, None)
+            self._outbox.put(frame)
+
     def _fail(self, message: Message, error: SocketError) -> None:
         """Send an ERROR as the terminal answer, unless there was one."""
         if not message.answered:
@@ -235,9 +243,8 @@ class ClientSocket:
         if message.answered:
             return DONE
         message.answered = True
-        refs = self._refs
-        if refs.get(message.ref) is message:
-            del refs[message.ref]
+        if self._refs.get(message.ref) is message:  # not so where its ref was another's
+            del self._refs[message.ref]
         return self._outbox.put(frame)
 
     def _on_loop(self, function: Callable[..., object], *args: Any) -> None:
