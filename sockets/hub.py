@@ -13,6 +13,7 @@ from .lane import Lane, lane_of
 from .lanes import Lanes
 from .mailbox import Timeouts
 from .registry import Registry
+from .sync import is_beneath_thread
 
 GRACE = 1.0
 """Seconds that the last rows have to be deleted, and then the threads to end."""
@@ -80,7 +81,4 @@ async def connection() -> AsyncIterator[tuple[Hub, Lane | None]]:
 
 
 def _is_outermost(loop: asyncio.AbstractEventLoop) -> bool:
-    return (
-        loop not in AsyncToSync.loop_thread_executors
-        and getattr(AsyncToSync.executors, "current", None) is None
-    )
+    return loop not in AsyncToSync.loop_thread_executors and not is_beneath_thread()

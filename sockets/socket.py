@@ -19,7 +19,7 @@ from .protocols.base import Protocol
 from .protocols.native import Native
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
-from .sync import DONE, dual
+from .sync import DONE, dual, is_beneath_thread
 
 if TYPE_CHECKING:
     from .models import Socket
@@ -108,14 +108,13 @@ class ClientSocket:
         `def` `LanesBusy` when half of the threads wait for clients. In a connect hook it
         accepts the client first.
         """
-        if threading.get_ident() == self._loop_thread:
-            return self._ask(type, data, timeout)
-        with self._hub.lanes.parking("call", share=2) as granted:
-            if not granted:
-                raise LanesBusy("Too many handlers wait for their clients; try again.")
-            return self._ask(type, data, timeout)
+        on_loop = threading.get_ident() == self._loop_thread
+        keeps_thread = not on_loop or is_beneath_thread()
+        asking = (self._ask_parked if keeps_thread else self._ask)(type, data, timeout)
+        if on_loop:
+            return asking
+        return asyncio.run_coroutine_threadsafe(asking, self._loop).result()
 
-    @dual
     async def _ask(self, type: str, data: Any, timeout: float) -> Any:
         await self._accept()
         if self._closed is not None:
@@ -123,6 +122,12 @@ class ClientSocket:
         ref, future = self._calls.begin()
         self._outbox.send(self._protocol.call(type, ref, data))
         return await self._calls.wait(ref, future, timeout)
+
+    async def _ask_parked(self, type: str, data: Any, timeout: float) -> Any:
+        with self._hub.lanes.parking("call", share=2) as granted:
+            if not granted:
+                raise LanesBusy("Too many handlers wait for their clients; try again.")
+            return await self._ask(type, data, timeout)
 
     @dual
     async def accept(self, subprotocol: str | None = None) -> None:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from asgiref.sync import AsyncToSync
+
 
 class OnLoop(Protocol):
     """What a `dual` method's object must have: its loop, and that loop's thread."""
@@ -35,6 +37,11 @@ def dual(
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     return either
+
+
+def is_beneath_thread() -> bool:
+    """Whether a thread waits for this coroutine in `async_to_sync`, and so is kept by it."""
+    return getattr(AsyncToSync.executors, "current", None) is not None
 
 
 async def finish(ending: Coroutine[Any, Any, None]) -> None:

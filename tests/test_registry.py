@@ -183,16 +183,29 @@ async def test_a_crowd_that_arrives_together_is_written_in_few_batches(monkeypat
                 pass
 
 
-async def test_one_row_that_cannot_be_written_harms_no_other(monkeypatch, caplog):
+REFUSE = """
+    CREATE TRIGGER refuse BEFORE INSERT ON sockets_socket WHEN NEW.path LIKE '/bad/%'
+    BEGIN SELECT RAISE(ABORT, 'refused'); END
+"""
+
+
+@pytest.fixture
+def unstorable_path(transactional_db, monkeypatch):
+    """A path that the database does not take."""
     monkeypatch.setattr("sockets.rows._fit", lambda text, model, name: text)
-    bad = "/bad/" + ("\0" if connection.vendor == "postgresql" else "x")
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite stores whatever it is given")
-    if connection.vendor == "mysql":
-        bad = "/" + "x" * 300
+    if connection.vendor != "sqlite":
+        yield "/bad/\0" if connection.vendor == "postgresql" else "/bad/" + "x" * 300
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSE)
+        yield "/bad/"
+        cursor.execute("DROP TRIGGER refuse")
+
+
+async def test_one_row_that_cannot_be_written_harms_no_other(unstorable_path, caplog):
     clients = [Client(Rows.as_asgi(), "/good/") for _ in range(5)]
     spoiled = Client(Rows.as_asgi(), "/")
-    spoiled.scope["path"] = bad
+    spoiled.scope["path"] = unstorable_path
     await asyncio.gather(*(client.connect(timeout=5) for client in [*clients, spoiled]))
     assert [row[0] for row in await rows(spoiled)] == ["/good/"] * 5
     await asyncio.gather(*(client.disconnect() for client in [*clients, spoiled]))

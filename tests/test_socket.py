@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser
 
 from sockets import CallError, CallTimeout, Disconnected, RoutedSocketHandler, SocketRouter
@@ -286,13 +287,17 @@ async def test_the_protocol_asked_for_is_agreed():
         await client.disconnect()
 
 
-async def test_at_most_half_of_the_lanes_wait_for_clients(settings):
+@pytest.mark.parametrize("through_async_to_sync", [False, True])
+async def test_at_most_half_of_the_lanes_wait_for_clients(settings, through_async_to_sync):
     settings.SOCKETS = {"LANES": 4}
     router = SocketRouter()
 
+    async def ask(socket):
+        return await socket.call("Q")
+
     @router.route("ASK", concurrent=True)
     def on_ask(socket):
-        return socket.call("Q")
+        return async_to_sync(ask)(socket) if through_async_to_sync else socket.call("Q")
 
     async with client_of(router) as client:
         for ref in range(3):
