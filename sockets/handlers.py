@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ClassVar
 
-from .arguments import Call, Groups
+from .arguments import Groups
 from .consumer import AsyncConsumer
 from .declaration import Declaration, RouteLike
 from .exceptions import (
@@ -23,6 +23,7 @@ from .exceptions import (
     UnknownKey,
 )
 from .faults import error_of
+from .hooks import run_disconnect_hooks
 from .hub import connection
 from .lane import Lane, lane_of
 from .layers import LayerEvents
@@ -315,31 +316,16 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             if self._hooked and self._declared.disconnect_hooks:
                 if self._registered:
                     await self._hub.registry.deactivate(self.row)
-                await self._run_disconnect_hooks(event)
+                # On a lane of their own: a handler's thread may still be busy on this one's.
+                async with lane_of(self._mailbox.lanes):
+                    hooks = self._declared.disconnect_hooks
+                    await run_disconnect_hooks(hooks, self, event, GRACE, self._where())
         finally:
             if self._registered:
                 self._hub.registry.remove(self.row)
             if self._layer is not None:
                 await self._layer.end()
             await self._outbox.stop(0.5)
-
-    async def _run_disconnect_hooks(self, event: Event) -> None:
-        try:
-            # A lane of their own: a handler's thread may still be busy in the connection's.
-            async with asyncio.timeout(GRACE), lane_of(self._mailbox.lanes):
-                for hook in self._declared.disconnect_hooks:
-                    await self._run_disconnect_hook(hook, event)
-        except TimeoutError:
-            logger.error("The disconnect hooks of %s took more than %g s", self._where(), GRACE)
-
-    async def _run_disconnect_hook(self, hook: Call, event: Event) -> None:
-        task = asyncio.current_task()
-        try:
-            await hook(self, event)
-        except BaseException as fault:
-            if isinstance(fault, KeyboardInterrupt | GeneratorExit) or (task and task.cancelling()):
-                raise
-            logger.exception("A disconnect hook of %s failed", self._where())
 
 
 class EndOfStream(Exception):

@@ -10,8 +10,8 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf faults",
-    1: "sync lanes lane outbox calls streams strikes layers schemas patterns arguments routes "
-    "consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
+    1: "sync lanes lane outbox calls streams hooks strikes layers schemas patterns arguments "
+    "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
     "declaration",
     2: "models rows lease registry hub",
     3: "socket handlers",
@@ -33,6 +33,7 @@ WITHIN_A_FLOOR = {
     "built_in": "routes",
     "declaration": "arguments built_in protocols.base routes",
     "lane": "lanes",
+    "hooks": "arguments",
     "layers": "declaration routes",
     "mailbox": "lane lanes routes",
     "protocols.native": "protocols.base",
