@@ -162,7 +162,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _refuse(self, fault: BaseException) -> None:
         error = error_of(fault, f"A connect hook of {self._where()}")
         self._outbox.drop_waiting()
-        if isinstance(error, LoginRequired) and not self.refuse_at_handshake:
+        if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
             self._open_outbox()
             self._receive = self._send_to_login  # type: ignore[method-assign]
             patience = 0.0 if self._mailbox.waiting else FIRST_FRAME

@@ -26,6 +26,7 @@ from sockets import (
 )
 from sockets import handlers as handlers_module
 from sockets import strikes as strikes_module
+from sockets.exceptions import LoginRequired
 
 from .clients import Client, client_of
 from .conftest import until
@@ -534,6 +535,20 @@ async def test_an_anonymous_client_is_refused_at_the_handshake_where_that_is_ask
     client = Client(Refusing.as_asgi(), "/")
     assert await client.connect() == (False, CloseCode.LOG_IN)
     await client.wait()
+
+
+async def test_a_hook_may_ask_for_a_login_before_and_after_accept():
+    class Asking(RoutedSocketHandler):
+        async def connect(self):
+            if self.path == "/late/":
+                await self.accept()
+            raise LoginRequired("Log in.")
+
+    async with client_of(Asking, "/early/") as client:
+        assert (await client.ask({"type": "HELLO"}))["type"] == "RECONNECT"
+        assert await client.next_close() == CloseCode.LOG_IN
+    async with client_of(Asking, "/late/") as client:
+        assert await client.next_close() == CloseCode.LOG_IN
 
 
 async def test_login_required_without_a_user_in_the_scope_says_how_to_mount(caplog):
