@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -37,15 +38,18 @@ class Lease:
         self._alias = router.db_for_write(self._sockets)
 
     def renew(self) -> bool:
-        """Renew the lease, reap what is dead; whether all rows must be written again."""
+        """Renew the lease; whether all rows must be written again."""
         expires = Now() + timedelta(seconds=get_settings().LEASE)
         processes = self._processes.objects.using(self._alias)
         kept = bool(processes.filter(pk=self.process_id).update(expires=expires))
         if not kept:
             self.process_id = uuid.uuid4()
             processes.bulk_create([self._processes(pk=self.process_id, expires=expires)])
-        self.reap()
         return not kept
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One transaction for all that the block writes."""
+        return transaction.atomic(using=self._alias)
 
     def reap(self) -> int:
         """Delete the leases that ran out and all rows without a lease; returns their number."""
@@ -78,13 +82,14 @@ class Lease:
 
     def end(self) -> None:
         """Give the lease back; what rows it still has go with it."""
-        self._sockets.objects.using(self._alias).filter(process_id=self.process_id).delete()
-        self._processes.objects.using(self._alias).filter(pk=self.process_id).delete()
+        with self.transaction():
+            self._sockets.objects.using(self._alias).filter(process_id=self.process_id).delete()
+            self._processes.objects.using(self._alias).filter(pk=self.process_id).delete()
 
     def _upsert(self, rows: list["Socket"]) -> None:
         # A row may be there still, under a lease that was lost.
         target = connections[self._alias].features.supports_update_conflicts_with_target
-        with transaction.atomic(using=self._alias):
+        with self.transaction():
             self._sockets.objects.using(self._alias).bulk_create(
                 rows,
                 update_conflicts=True,

@@ -41,8 +41,14 @@ class Changes:
             {pk: row for pk, row in (earlier.new | self.new).items() if pk not in self.gone},
             earlier.inactive | self.inactive,
             earlier.gone | self.gone,
-            earlier.waiters + self.waiters,
+            self.waiters,
         )
+
+    def release(self) -> None:
+        """Let go those who wait."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class Registry:
@@ -134,6 +140,7 @@ class Registry:
             self._away = True
             self._changes = self._changes.after(changes)
             logger.error("The rows of sockets cannot be written; trying again: %s", fault)
+            changes.release()
             if not self._stopping:
                 await asyncio.sleep(RETRY)
                 self._work.set()
@@ -144,21 +151,24 @@ class Registry:
             for pk in changes.new:
                 self._rows.pop(pk, None)
         self._away = False
-        for waiter in changes.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        changes.release()
 
     def _write_changes(self, changes: Changes, now: float) -> None:
-        if now >= self._renew_at:
-            if self._lease.renew():
+        due = now >= self._renew_at
+        if due:
+            self._lease.reap()
+        with self._lease.transaction():
+            if due and self._lease.renew():
                 changes.new = self._rows | changes.new
-            self._renew_at = now + get_settings().LEASE / 3
-        for row in self._lease.insert(changes.new.values()):
+            failed = self._lease.insert(changes.new.values())
+            if changes.inactive:
+                self._lease.deactivate(changes.inactive)
+            if changes.gone:
+                self._lease.delete(changes.gone)
+        for row in failed:
             self._rows.pop(row.pk, None)
-        if changes.inactive:
-            self._lease.deactivate(changes.inactive)
-        if changes.gone:
-            self._lease.delete(changes.gone)
+        if due:
+            self._renew_at = now + get_settings().LEASE / 3
 
     async def _end(self) -> None:
         try:
