@@ -104,6 +104,12 @@ class Declaration:
                 raise DeclarationError(
                     f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
                 )
+            for name in vars(owner):
+                private = name.startswith("_") and not name.startswith("__")
+                if private and name != "_declared" and hasattr(self._base, name):
+                    raise DeclarationError(
+                        f"{owner.__qualname__}.{name} would replace a handler's own; rename it"
+                    )
 
     def _route(self, given: RouteLike) -> Route:
         if isinstance(given, Route):

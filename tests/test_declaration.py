@@ -321,6 +321,22 @@ def test_what_a_mixin_overrides_is_never_called_either():
         class Handler(Logged, RoutedSocketHandler): ...
 
 
+@pytest.mark.parametrize("name", ["_handle", "_close", "_end", "_cancel"])
+def test_a_private_name_of_every_handler_is_not_replaced(name):
+    with pytest.raises(DeclarationError, match=f"Handler.{name} would replace a handler's own"):
+        type("Handler", (RoutedSocketHandler,), {name: lambda self: None})
+
+
+def test_private_names_of_ones_own_are_free():
+    class Base(RoutedSocketHandler):
+        def _deal(self): ...
+
+    class Child(Base):
+        def _deal(self): ...
+
+    assert Child._deal is not Base._deal
+
+
 # Events of the channel layer
 
 

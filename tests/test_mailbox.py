@@ -233,6 +233,7 @@ async def test_a_cancelled_thread_runs_on_unseen_and_the_next_message_waits_for_
     def on_work(socket):
         time.sleep(0.2)
         socket.send_json("unseen")
+        socket.close(4001)
         order.append("worked")
         return "unseen"
 
