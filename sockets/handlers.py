@@ -303,7 +303,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         return f"user {self.user.pk} at {self.path!r}"
 
     async def _end(self, event: Event) -> None:
-        """Give back everything, whatever happened, within 8 seconds."""
+        """Give back everything, whatever happened, within 9 seconds."""
         closed_by_us = self._closed is not None
         self._closed = event["code"]
         self._calls.fail(event["code"])

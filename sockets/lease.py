@@ -101,7 +101,6 @@ class Lease:
         try:
             self._upsert([row])
         except DatabaseError:
-            logger.exception("The row of a socket at %r cannot be written; it goes on without",
-                             row.path)  # fmt: skip
+            logger.exception("The row at %r cannot be written; it goes on without", row.path)
             return False
         return True

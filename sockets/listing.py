@@ -12,7 +12,7 @@ from asgiref.sync import iscoroutinefunction
 from .arguments import Function, Groups, innermost, is_generator, name_of
 from .built_in import BUILT_IN
 from .handlers import RoutedSocketHandler
-from .router import _attributes_of
+from .router import attributes_of
 from .routes import Key, Route, Routes
 
 ALWAYS_SHOWN = ("login_required", "refuse_at_handshake")
@@ -86,7 +86,7 @@ class Place:
         """Those that decide who may come in, then those that differ from the defaults."""
         differing = [
             name
-            for name in sorted(_attributes_of(RoutedSocketHandler).difference(ALWAYS_SHOWN))
+            for name in sorted(attributes_of(RoutedSocketHandler).difference(ALWAYS_SHOWN))
             if getattr(self.handler, name) != getattr(RoutedSocketHandler, name)
         ]
         return {name: plain(getattr(self.handler, name)) for name in (*ALWAYS_SHOWN, *differing)}

@@ -95,7 +95,8 @@ class Mailbox:
     async def stop(self, grace: float, *, finish: bool) -> None:
         """Begin nothing more; end what runs, or with `finish` let it end by itself.
 
-        Threads are waited for. What still runs after `grace` seconds is left alone.
+        Threads are waited for. What still runs after `grace` seconds, and with `finish` another
+        one to be ended in, is left alone.
         """
         self.stopping = True
         self.waiting.clear()

@@ -162,7 +162,7 @@ class Outbox:
         except CancelledError:
             logger.debug("A handler stopped waiting for its client: its message has ended")
         finally:
-            del self._blocked[message]
+            self._blocked.pop(message, None)
 
     def _take(self, frame: Frame) -> None:
         self._arrived += len(frame)

@@ -142,7 +142,7 @@ class SocketRouter:
         if name.startswith("_"):
             super().__setattr__(name, value)
             return
-        known = _attributes_of(self._base)
+        known = attributes_of(self._base)
         if name in DECORATED:
             raise DeclarationError(
                 f"{name!r} is not set on a router but declared by its decorators"
@@ -158,7 +158,7 @@ class SocketRouter:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        known = _attributes_of(self._base)
+        known = attributes_of(self._base)
         if name in known:
             return self._value(name)
         decorators = {"route", "connect", "disconnect", "default_route", "include", "Handler"}
@@ -181,7 +181,7 @@ class SocketRouter:
         return function
 
     def _check_attributes(self, router: "SocketRouter") -> None:
-        for name in _attributes_of(router._base):
+        for name in attributes_of(router._base):
             value, here = router._value(name), self._value(name)
             if value not in (here, getattr(RoutedSocketHandler, name, None)):
                 raise DeclarationError(
@@ -255,7 +255,7 @@ def _is_method(given: object) -> bool:
     return isinstance(given, staticmethod | classmethod)
 
 
-def _attributes_of(handler: type) -> set[str]:
+def attributes_of(handler: type) -> set[str]:
     """The public class attributes of a handler that are data."""
     return {
         name

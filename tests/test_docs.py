@@ -9,7 +9,7 @@ import pytest
 from sockets import CloseCode, RoutedSocketHandler
 from sockets.arguments import DISCONNECT_WORDS, ROUTE_WORDS
 from sockets.conf import Settings
-from sockets.router import _attributes_of
+from sockets.router import attributes_of
 from sockets.routes import RouteOptions
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +32,7 @@ def number_in(text):
 @pytest.mark.tracked
 def test_every_attribute_of_a_handler_is_listed_with_its_default():
     listed = table("## Handler attributes")
-    assert listed.keys() == {"routes", *_attributes_of(RoutedSocketHandler)}
+    assert listed.keys() == {"routes", *attributes_of(RoutedSocketHandler)}
     for name, default in listed.items():
         value = getattr(RoutedSocketHandler, name)
         if name == "protocols":
