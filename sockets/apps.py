@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 
 from .checks import register_checks
+from .receivers import connect_receivers
 
 
 class SocketsConfig(AppConfig):
@@ -11,3 +12,4 @@ class SocketsConfig(AppConfig):
 
     def ready(self) -> None:
         register_checks()
+        connect_receivers()

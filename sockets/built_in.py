@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from .exceptions import SocketError, TooManyMessages
 from .messages import Message
 from .routes import Route
 
@@ -29,6 +30,32 @@ def on_cancel(socket: Any, message: Message) -> None:
     socket._cancel(message.ref)
 
 
+async def on_join(socket: Any, message: Message, *, group: str) -> Any:
+    """Put the client in a group that a rule allows; what the rule returns is the answer."""
+    if group not in socket.joined and len(socket.joined) >= socket.max_groups:
+        raise TooManyMessages(f"expected at most {socket.max_groups} groups; leave one first.")
+    answer = await _rule_of(socket, message, group).call(socket, message)
+    if answer is False:
+        raise SocketError("You may not join this group.", status=403)
+    socket.join(group)
+    return None if answer is True else answer
+
+
+async def on_leave(socket: Any, message: Message, *, group: str) -> None:
+    """Take the client out of a group that it may have joined."""
+    _rule_of(socket, message, group)
+    socket.leave(group)
+
+
+def _rule_of(socket: Any, message: Message, group: str) -> Route:
+    found = socket._declared.group_rules.find(group)
+    if found is None:
+        raise SocketError("You may not join this group.", status=403)
+    rule: Route
+    rule, message.groups = found
+    return rule
+
+
 def timestamp() -> str:
     """Milliseconds since the epoch, as the text that native clients set their clock by."""
     return str(time.time() * 1000)
@@ -37,6 +64,8 @@ def timestamp() -> str:
 BUILT_IN = (
     Route.of(("HELLO",), on_hello),
     Route.of(("TIME_SYNC",), on_time_sync),
+    Route.of(("JOIN",), on_join),
+    Route.of(("LEAVE",), on_leave),
     replace(Route.of(("PING",), on_ping), at_once=True),
     replace(Route.of(("CANCEL",), on_cancel), at_once=True),
 )

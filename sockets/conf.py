@@ -14,6 +14,9 @@ from .exceptions import DeclarationError, suggest
 class Settings:
     """What the processes of a project must agree on: the dict `SOCKETS` of the settings."""
 
+    BROKER: str = "default"
+    """What carries broadcasts to other processes: a channel layer's alias, or "local" for none."""
+
     LANES: int = 16
     """Threads for synchronous code, per event loop."""
 
@@ -37,18 +40,20 @@ def get_settings() -> Settings:
     for name, value in given.items():
         if name not in known:
             raise DeclarationError(f"SOCKETS has no setting {name!r}; {suggest(name, known)}")
-        _check(name, value, integer=isinstance(known[name].default, int))
+        _check(name, value, type(known[name].default))
     return Settings(**given)
 
 
-def _check(name: str, value: object, *, integer: bool) -> None:
-    expected = int if integer else (int, float)
-    lowest = 0 if name == "TRUSTED_PROXIES" else 1 if integer else 0.0
-    if isinstance(value, bool) or not isinstance(value, expected) or not value >= lowest:
-        kind = "a whole number" if integer else "seconds"
-        raise DeclarationError(
-            f"expected SOCKETS[{name!r}] to be {kind} of at least {lowest}, got {value!r}"
-        )
+def _check(name: str, value: object, kind: type) -> None:
+    if kind is str:
+        fits, expected = isinstance(value, str), "a text"
+    else:
+        lowest = 0 if name == "TRUSTED_PROXIES" else 1 if kind is int else 0.0
+        number = isinstance(value, int if kind is int else int | float)
+        fits = number and not isinstance(value, bool) and value >= lowest  # type: ignore[operator]
+        expected = f"{'a whole number' if kind is int else 'seconds'} of at least {lowest}"
+    if not fits:
+        raise DeclarationError(f"expected SOCKETS[{name!r}] to be {expected}, got {value!r}")
 
 
 def _reset(*, setting: str, **kwargs: object) -> None:

@@ -1,11 +1,20 @@
 """What a handler class declares, checked and compiled when the class is made."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from channels.consumer import get_handler_name
 
-from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, bind, unwrap
+from .arguments import (
+    DISCONNECT_WORDS,
+    HOOK_WORDS,
+    Function,
+    bind,
+    is_generator,
+    name_of,
+    unwrap,
+)
 from .built_in import BUILT_IN
 from .exceptions import DeclarationError, suggest
 from .protocols.base import Protocol
@@ -26,11 +35,18 @@ NEVER_CALLED = {
 }
 
 
-LIMITS = ("max_frame_bytes", "max_waiting", "max_concurrent", "max_strikes", "outbox_bytes")
+LIMITS = (
+    "max_frame_bytes",
+    "max_waiting",
+    "max_concurrent",
+    "max_strikes",
+    "max_groups",
+    "outbox_bytes",
+)
 SWITCHES = ("login_required", "refuse_at_handshake", "tracked", "uses_channel_layer")
 
 
-ATTRIBUTES = (*LIMITS, *SWITCHES, "timeout", "protocols", "groups", "routes")
+ATTRIBUTES = (*LIMITS, *SWITCHES, "timeout", "protocols", "groups", "routes", "group_rules")
 
 
 def check_attribute(name: str, value: Any, where: str) -> None:
@@ -49,13 +65,30 @@ def check_attribute(name: str, value: Any, where: str) -> None:
         fits = value is None or (isinstance(value, Iterable) and not isinstance(value, str))
         fits = fits and all(isinstance(group, str) for group in value or ())
         expected = "None or a list of names"
-    elif name == "routes":
+    elif name in ("routes", "group_rules"):
         fits = isinstance(value, Iterable) and not isinstance(value, str)
-        expected = "a list of (key, method name or function)"
+        first = "key" if name == "routes" else "regex"
+        expected = f"a list of ({first}, method name or function)"
     else:
         return
     if not fits:
         raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
+
+
+def group_rule(pattern: str | re.Pattern[str], function: Function) -> Route:
+    """The rule for the groups whose names match: who may join is the function's to say."""
+    function = unwrap(function)
+    if is_generator(function):
+        raise DeclarationError(
+            f"{name_of(function)}: a rule allows or refuses, so it cannot be a generator"
+        )
+    try:
+        return Route.of((re.compile(pattern),), function)
+    except (re.error, TypeError) as fault:
+        raise DeclarationError(
+            f"{name_of(function)}: expected a regex for the names of groups, got {pattern!r}: "
+            f"{fault}"
+        ) from fault
 
 
 class Declaration:
@@ -74,6 +107,10 @@ class Declaration:
             [*BUILT_IN, *self.own_routes],
             default=self.default and Route.of((), self.default),
             timeout=handler.timeout,
+        )
+        handler.group_rules = tuple(handler.group_rules)
+        self.group_rules = Routes(
+            map(self._group_rule, handler.group_rules), default=None, timeout=None
         )
         self.connect = self._hooks("connect")
         self.disconnect = self._hooks("disconnect")
@@ -122,6 +159,18 @@ class Declaration:
                 f"or a Route, got {given!r}"
             ) from None
         return Route.of((key,), self._named(function) if isinstance(function, str) else function)
+
+    def _group_rule(self, given: Any) -> Route:
+        if isinstance(given, Route):
+            return given
+        try:
+            pattern, function = given
+        except (TypeError, ValueError):
+            raise DeclarationError(
+                f"{self._handler.__qualname__}.group_rules: expected (regex, method name or "
+                f"function), got {given!r}"
+            ) from None
+        return group_rule(pattern, self._named(function) if isinstance(function, str) else function)
 
     def _named(self, name: str) -> Function:
         missing = object()

@@ -32,7 +32,7 @@ from .messages import Answer, Message, Ref, answer_of, check_size, current_messa
 from .outbox import Event, Send
 from .routes import Route
 from .scope import Scope
-from .socket import ClientSocket
+from .socket import NOT_LOGGED_IN, ClientSocket
 from .streams import send_parts
 from .strikes import Strikes
 from .sync import finish
@@ -48,8 +48,6 @@ GRACE = 3.0
 
 SHOWN = 80
 """Characters of a client's text that an error repeats."""
-
-NOT_LOGGED_IN = "You are not logged in; log in and reload."
 
 STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
 
@@ -78,6 +76,12 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     max_strikes: ClassVar[int] = 20
     """Faulty frames and refused floods at which the connection is closed."""
 
+    max_groups: ClassVar[int] = 100
+    """Groups that a client may be in by its own JOINs."""
+
+    group_rules: ClassVar[Iterable[tuple[Any, Any]]] = ()
+    """`(regex, method name or function)` pairs: the groups that clients may join; the function
+    may refuse, and what it returns is the answer."""
     connect_hooks: ClassVar[tuple[Any, ...]] = ()
     disconnect_hooks: ClassVar[tuple[Any, ...]] = ()
     _declared: ClassVar[Declaration]
@@ -129,12 +133,16 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         try:
             async with limit:
                 self._check_login()
+                if not self._member.enter():
+                    raise LoginRequired(NOT_LOGGED_IN)
                 await self._join_layer()
                 self._hooked = True
                 for hook in self._declared.connect_hooks:
                     await hook(self, {"type": "websocket.connect"})
                     if self._closed is not None:
                         return False
+                if self._session_used:
+                    await self._save_session()
                 await self._accept()
                 return True
         except BaseException as fault:
@@ -164,15 +172,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         self._outbox.drop_waiting()
         if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
             self._open_outbox()
-            self._receive = self._send_to_login  # type: ignore[method-assign]
+            self._receive = self._log_out  # type: ignore[method-assign]
             patience = 0.0 if self._mailbox.waiting else FIRST_FRAME
-            self._patience = self._loop.call_later(patience, self._send_to_login)
+            self._patience = self._loop.call_later(patience, self._log_out)
         else:
             self._close(error.close_code, error.details)
-
-    def _send_to_login(self, event: Event | None = None) -> None:
-        self.send_action("RECONNECT", details=NOT_LOGGED_IN)
-        self._close(CloseCode.LOG_IN, NOT_LOGGED_IN)
 
     async def _read(self, receive: Any) -> Event:
         """Take in frames until the client is gone or we closed; returns how it ended."""
@@ -196,6 +200,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
+        self._member.heard = True
         try:
             if len(frame) > self._surely_small:
                 check_size(frame, self.max_frame_bytes)
@@ -246,6 +251,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         current_message.set(message)
         try:
             value = await route.call(self, message)
+            if self._session_used and type(value) not in STREAMS:
+                await self._save_session()
             if type(value) is dict:
                 self._answer(message, value)
             elif type(value) in STREAMS:
@@ -273,6 +280,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
         with suppress(EndOfStream):
             await send_parts(stream, send)
+        if self._session_used:
+            await self._save_session()
         self._end_with(message, self._protocol.end(message))
 
     def _report(self, message: Message, fault: BaseException) -> None:
@@ -313,19 +322,31 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._patience.cancel()
         try:
             await self._mailbox.stop(GRACE, finish=closed_by_us)
-            if self._hooked and self._declared.disconnect_hooks:
-                if self._registered:
-                    await self._hub.registry.deactivate(self.row)
-                # On a lane of their own: a handler's thread may still be busy on this one's.
-                async with lane_of(self._mailbox.lanes):
-                    hooks = self._declared.disconnect_hooks
-                    await run_disconnect_hooks(hooks, self, event, GRACE, self._where())
+            if self._hooked:
+                await self._run_disconnect_hooks(event)
         finally:
+            self._member.leave()
             if self._registered:
                 self._hub.registry.remove(self.row)
             if self._layer is not None:
                 await self._layer.end()
             await self._outbox.stop(0.5)
+
+    async def _run_disconnect_hooks(self, event: Event) -> None:
+        hooks = self._declared.disconnect_hooks
+        if hooks and self._registered:
+            await self._hub.registry.deactivate(self.row)
+        if hooks or self._session_used:
+            # On a lane of their own: a handler's thread may still be busy on this one's.
+            async with lane_of(self._mailbox.lanes):
+                hooks = [*hooks, save_session]
+                await run_disconnect_hooks(hooks, self, event, GRACE, self._where())
+
+
+async def save_session(socket: RoutedSocketHandler, event: Event) -> None:
+    """Save what the disconnect hooks, or functions that failed, changed in the session."""
+    if socket._session_used:
+        await socket._save_session()
 
 
 class EndOfStream(Exception):

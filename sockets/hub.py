@@ -1,36 +1,56 @@
 """What the connections of one event loop share: begun by its first, ended by its last."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+import threading
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import ClassVar
 
+import msgspec
 from asgiref.sync import AsyncToSync
 
+from .broadcasts import Broadcast, unpack
+from .brokers import make_broker
 from .conf import get_settings
 from .lane import Lane, lane_of
 from .lanes import Lanes
 from .mailbox import Timeouts
+from .members import Members
 from .registry import Registry
-from .sync import is_beneath_thread
+from .sync import DONE, finish, is_beneath_thread
+from .watch import Watch
 
+logger = logging.getLogger("sockets")
+
+PATIENCE = 1.0
+"""Seconds that the first connection waits until broadcasts of other processes are heard."""
 GRACE = 1.0
 """Seconds that the last rows have to be deleted, and then the threads to end."""
 
 
 class Hub:
-    """The threads, the rows and the clock of one event loop's connections."""
+    """The members, the threads, the rows and the clock of one event loop's connections."""
 
     _by_loop: ClassVar[dict[asyncio.AbstractEventLoop, "Hub"]] = {}
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = get_settings()
+        self.id = uuid.uuid4()
+        """Names the process's lease, and its address for broadcasts."""
         self.loop = loop
+        self.connections = 0
         self.timeouts = Timeouts(loop)
         self.lanes = Lanes(loop, settings.LANES, settings.LANE_WAIT)
-        self.registry = Registry(loop, self.lanes if _is_outermost(loop) else None)
-        self.connections = 0
+        lanes = self.lanes if _is_outermost(loop) else None
+        self.registry = Registry(loop, lanes, self.id)
+        self.members = Members(loop)
+        self.watch = Watch(self.members, lanes)
+        self._thread = threading.get_ident()
+        self._broker = make_broker()
+        self._listening = loop.create_task(self._listen(), context=Context())
 
     @classmethod
     def current(cls) -> "Hub":
@@ -42,14 +62,74 @@ class Hub:
             cls._by_loop[loop] = cls(loop)
         return cls._by_loop[loop]
 
+    @classmethod
+    def all(cls) -> "list[Hub]":
+        """The hubs of this process."""
+        return [hub for hub in tuple(cls._by_loop.values()) if not hub.loop.is_closed()]
+
+    @classmethod
+    def nearest(cls, hubs: "list[Hub]") -> "Hub":
+        """The one of this thread, if there is one."""
+        thread = threading.get_ident()
+        return next((hub for hub in hubs if hub._thread == thread), hubs[0])
+
+    def deliver(self, broadcast: Broadcast) -> None:
+        """Bring a broadcast to the members, from any thread, in the order of the calls."""
+        if threading.get_ident() == self._thread:
+            self._deliver(broadcast)
+        else:
+            self.loop.call_soon_threadsafe(self._deliver, broadcast)
+
+    def publish(self, addresses: Collection[str], text: str) -> Awaitable[None]:
+        """Have the broker carry a text to addresses, from any thread.
+
+        In the loop's own thread, awaiting the result waits until the broker has taken it.
+        """
+        if threading.get_ident() == self._thread:
+            return self._broker.publish(addresses, text)
+        self.loop.call_soon_threadsafe(self._broker.publish, addresses, text)
+        return DONE
+
     async def leave(self) -> None:
-        """Count one connection less; the last one ends the hub."""
+        """Count one connection less; the last one ends the hub, even if cancelled meanwhile."""
         self.connections -= 1
         if not self.connections:
             self._by_loop.pop(self.loop, None)
-            self.timeouts.stop()
-            await self.registry.stop(GRACE)
-            await self.lanes.stop(GRACE)
+            await finish(self._stop())
+
+    async def _stop(self) -> None:
+        self.timeouts.stop()
+        self.watch.stop()
+        self._listening.cancel()
+        await self.registry.stop(GRACE)
+        await self._broker.stop()
+        await self.lanes.stop(GRACE)
+
+    async def listening(self) -> None:
+        """Return when broadcasts of other processes are heard, or after `PATIENCE` seconds."""
+        if not self._listening.done():
+            await asyncio.wait([self._listening], timeout=PATIENCE)
+
+    async def _listen(self) -> None:
+        await self._broker.listen(address_of(self.id), self._take, self.watch.look_now)
+
+    def _take(self, text: str) -> None:
+        try:
+            if broadcast := unpack(text):
+                self._deliver(broadcast)
+        except msgspec.DecodeError:
+            logger.exception("A broadcast of another process cannot be read; it is lost here")
+
+    def _deliver(self, broadcast: Broadcast) -> None:
+        try:
+            self.members.deliver(broadcast)
+        except Exception:
+            logger.exception("A broadcast cannot be brought to %r", broadcast.target)
+
+
+def address_of(process_id: uuid.UUID) -> str:
+    """Where a process, and no other, listens."""
+    return f"sockets.{process_id.hex}"
 
 
 _entered: ContextVar[tuple[Hub, Lane | None] | None] = ContextVar("entered", default=None)
@@ -70,6 +150,7 @@ async def connection() -> AsyncIterator[tuple[Hub, Lane | None]]:
         return
     hub.connections += 1
     try:
+        await hub.listening()
         async with lane_of(hub.lanes if _is_outermost(hub.loop) else None) as lane:
             token = _entered.set((hub, lane))
             try:

@@ -27,11 +27,11 @@ class Lease:
     """One process's rows in the database. Synchronous: called on a lane.
 
     The lease runs by the database's clock. Whoever finds it expired deletes it, and with it
-    the rows; a process that finds its own deleted takes a new one and writes its rows again.
+    the rows; a process that finds its own deleted takes it anew and writes its rows again.
     """
 
-    def __init__(self) -> None:
-        self.process_id = uuid.uuid4()
+    def __init__(self, process_id: uuid.UUID | None = None) -> None:
+        self.process_id = process_id or uuid.uuid4()
         # Models may be loaded only once the apps are, which is after this module's import.
         self._sockets: type[Socket] = apps.get_model("sockets", "Socket")
         self._processes: type[Process] = apps.get_model("sockets", "Process")
@@ -43,7 +43,6 @@ class Lease:
         processes = self._processes.objects.using(self._alias)
         kept = bool(processes.filter(pk=self.process_id).update(expires=expires))
         if not kept:
-            self.process_id = uuid.uuid4()
             processes.bulk_create([self._processes(pk=self.process_id, expires=expires)])
         return not kept
 
@@ -54,9 +53,11 @@ class Lease:
     def reap(self) -> int:
         """Delete the leases that ran out and all rows without a lease; returns their number."""
         processes = self._processes.objects.using(self._alias)
-        processes.filter(expires__lt=Now()).delete()
         living = processes.filter(pk=OuterRef("process_id"))
-        return self._sockets.objects.using(self._alias).filter(~Exists(living)).delete()[0]
+        # Together: a process that wakes up meanwhile waits, and finds its lease gone or kept.
+        with self.transaction():
+            processes.filter(expires__lt=Now()).delete()
+            return self._sockets.objects.using(self._alias).filter(~Exists(living)).delete()[0]
 
     def insert(self, rows: Iterable["Socket"]) -> list["Socket"]:
         """Write the rows; returns those that could not be written, which are logged."""
@@ -73,6 +74,12 @@ class Lease:
                     raise
                 failed += [row for row in batch if not self._insert_alone(row)]
         return failed
+
+    def update(self, rows: Collection["Socket"]) -> None:
+        """Write what may change while a connection lives."""
+        self._sockets.objects.using(self._alias).bulk_update(
+            rows, ["session", "session_key", "last_ping"], batch_size=BATCH
+        )
 
     def deactivate(self, ids: Collection[uuid.UUID]) -> None:
         self._sockets.objects.using(self._alias).filter(pk__in=ids).update(active=False)

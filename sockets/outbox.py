@@ -44,7 +44,7 @@ class Outbox:
         self._send = send
         self._opened = False
         self._direct = False  # opened, not closed, and nothing waits
-        self._waiting: deque[tuple[Event, int]] = deque()
+        self._waiting: deque[tuple[Event, int, bool]] = deque()  # with size, and if a broadcast
         self._bytes = 0
         self._drained: asyncio.Future[None] | None = None
         # Bytes that other threads handed over, and those of them that have arrived here.
@@ -75,14 +75,18 @@ class Outbox:
             self._hand_over(frame, message)
         return DONE
 
-    def put(self, frame: Frame | None) -> Awaitable[None]:
-        """What `send` does, for callers that know they are in the loop's thread."""
+    def put(self, frame: Frame | None, *, broadcast: bool = False) -> Awaitable[None]:
+        """What `send` does, for callers that know they are in the loop's thread.
+
+        A `broadcast` is for others too: one that came before the client was accepted is not
+        for a client that is refused.
+        """
         if frame is None:
             return DONE
         kind = "text" if type(frame) is str else "bytes"
         event: Event = {"type": "websocket.send", kind: frame}
         if not self._direct:
-            return self._wait(event, len(frame))
+            return self._wait(event, len(frame), broadcast)
         self._write(event)
         return DONE
 
@@ -108,8 +112,14 @@ class Outbox:
 
     def drop_waiting(self) -> None:
         """Forget what is not written yet."""
-        self._bytes -= sum(size for _, size in self._waiting)
+        self._bytes -= sum(size for _, size, _ in self._waiting)
         self._waiting.clear()
+
+    def drop_broadcasts(self) -> None:
+        """Forget what is not written yet and was not meant for this client alone."""
+        own = [waiting for waiting in self._waiting if not waiting[2]]
+        self._waiting = deque(own)
+        self._bytes = sum(size for _, size, _ in own)
 
     def abandon(self) -> None:
         """Take and write nothing more: the client is gone."""
@@ -130,11 +140,11 @@ class Outbox:
             await asyncio.wait([self.writer], timeout=grace)
         self.abandon()
 
-    def _wait(self, event: Event, size: int) -> Awaitable[None]:
+    def _wait(self, event: Event, size: int, broadcast: bool = False) -> Awaitable[None]:
         """Keep the event until the client has taken those before it, or was accepted."""
         if self.closed:
             return DONE
-        self._waiting.append((event, size))
+        self._waiting.append((event, size, broadcast))
         self._bytes += size
         return Drain(self) if self._opened and self.full else DONE
 
@@ -193,7 +203,7 @@ class Outbox:
 
     async def _flush(self) -> None:
         while self._waiting:
-            event, size = self._waiting.popleft()
+            event, size, _ = self._waiting.popleft()
             await self._deliver(event, self._send(event))
             self._bytes -= size
             if self._drained is not None and self._bytes * 2 <= self.limit:

@@ -31,6 +31,7 @@ class Changes:
     """What the next batch writes, and who waits for it."""
 
     new: "dict[uuid.UUID, Socket]" = field(default_factory=dict)
+    changed: "dict[uuid.UUID, Socket]" = field(default_factory=dict)
     inactive: set[uuid.UUID] = field(default_factory=set)
     gone: set[uuid.UUID] = field(default_factory=set)
     waiters: list["asyncio.Future[None]"] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Changes:
         """These changes, with those of an earlier batch that could not be written before them."""
         return Changes(
             {pk: row for pk, row in (earlier.new | self.new).items() if pk not in self.gone},
+            earlier.changed | self.changed,
             earlier.inactive | self.inactive,
             earlier.gone | self.gone,
             self.waiters,
@@ -59,10 +61,13 @@ class Registry:
     counted in `failures`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lanes: Lanes | None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, lanes: Lanes | None, process_id: uuid.UUID
+    ) -> None:
         self.failures = 0
         self._loop = loop
         self._lanes = lanes
+        self._process_id = process_id
         self._lease: Lease  # made by the first row: not every project has rows
         self._rows: dict[uuid.UUID, Socket] = {}
         self._changes = Changes()
@@ -83,6 +88,12 @@ class Registry:
         if row.pk in self._rows:
             self._changes.inactive.add(row.pk)
             await self._written()
+
+    def update(self, row: "Socket") -> None:
+        """Have the row's session and last ping written as they are now."""
+        if row.pk in self._rows:
+            self._changes.changed[row.pk] = row
+            self._wake()
 
     def remove(self, row: "Socket") -> None:
         """Have the row deleted."""
@@ -108,7 +119,7 @@ class Registry:
 
     def _wake(self) -> None:
         if self._writer is None:
-            self._lease = Lease()
+            self._lease = Lease(self._process_id)
             # In a context of its own, for it outlives the connection that begins it.
             self._writer = self._loop.create_task(self._write(), context=Context())
         self._work.set()
@@ -155,12 +166,12 @@ class Registry:
 
     def _write_changes(self, changes: Changes, now: float) -> None:
         due = now >= self._renew_at
-        if due:
-            self._lease.reap()
         with self._lease.transaction():
             if due and self._lease.renew():
                 changes.new = self._rows | changes.new
             failed = self._lease.insert(changes.new.values())
+            if changes.changed:
+                self._lease.update(changes.changed.values())
             if changes.inactive:
                 self._lease.deactivate(changes.inactive)
             if changes.gone:
@@ -168,6 +179,7 @@ class Registry:
         for row in failed:
             self._rows.pop(row.pk, None)
         if due:
+            self._lease.reap()
             self._renew_at = now + get_settings().LEASE / 3
 
     async def _end(self) -> None:

@@ -1,13 +1,14 @@
 """Declaring a view's socket routes with decorators."""
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from copy import copy
 from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind, name_of, unwrap
-from .declaration import check_attribute
+from .declaration import check_attribute, group_rule
 from .exceptions import DeclarationError, suggest
 from .handlers import RoutedSocketHandler
 from .routes import Key, Route, RouteOptions
@@ -15,7 +16,14 @@ from .routes import Key, Route, RouteOptions
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Class attributes of a handler that the decorators fill.
-DECORATED = {"routes", "connect_hooks", "disconnect_hooks", "default_route", "view_class"}
+DECORATED = {
+    "routes",
+    "group_rules",
+    "connect_hooks",
+    "disconnect_hooks",
+    "default_route",
+    "view_class",
+}
 
 
 class SocketRouter:
@@ -36,6 +44,7 @@ class SocketRouter:
         self._base = handler
         self._attributes: dict[str, Any] = {}
         self._routes: list[Route] = []
+        self._group_rules: list[Route] = []
         self._connect_hooks: list[Callable[..., Any]] = []
         self._disconnect_hooks: list[Callable[..., Any]] = []
         self._default_route: Callable[..., Any] | None = None
@@ -65,6 +74,22 @@ class SocketRouter:
             plain = unwrap(function)
             self._refuse_other_class(plain)
             self._routes.append(Route.of(keys or (self._key_for(plain),), plain, **options))
+            return function
+
+        return register
+
+    def group(self, pattern: str | re.Pattern[str]) -> Callable[[F], F]:
+        """Let clients join the groups whose names match, unless the function refuses.
+
+        It refuses by raising, or by returning False; what else it returns is the answer to
+        the client. Of all rules that match, the one defined last decides.
+        """
+
+        def register(function: F) -> F:
+            self._refuse_if_made()
+            plain = unwrap(function)
+            self._refuse_other_class(plain)
+            self._group_rules.append(group_rule(pattern, plain))
             return function
 
         return register
@@ -101,15 +126,16 @@ class SocketRouter:
             raise DeclarationError(f"expected a SocketRouter to include, got {router!r}")
         self._check_attributes(router)
         theirs, ours = router._base._declared, self._base._declared
-        shared = {(route.keys, route.function) for route in ours.own_routes}
-        included = [
-            route.prefixed(prefix)
-            for route in (*theirs.own_routes, *router._routes)
-            if (route.keys, route.function) not in shared
-        ]
-        self._check_hidden(included)
+        routes = _without(ours.own_routes, [*theirs.own_routes, *router._routes])
+        routes = [route.prefixed(prefix) for route in routes]
+        rules = _without(
+            ours.group_rules.routes, [*theirs.group_rules.routes, *router._group_rules]
+        )
+        self._check_hidden(routes, self._routes)
+        self._check_hidden(rules, self._group_rules)
         router._included = True
-        self._routes += included
+        self._routes += routes
+        self._group_rules += rules
         hooks = [*theirs.connect, *router._connect_hooks]
         self._connect_hooks += [hook for hook in hooks if hook not in ours.connect]
         hooks = [*theirs.disconnect, *router._disconnect_hooks]
@@ -161,10 +187,8 @@ class SocketRouter:
         known = attributes_of(self._base)
         if name in known:
             return self._value(name)
-        decorators = {"route", "connect", "disconnect", "default_route", "include", "Handler"}
-        raise AttributeError(
-            f"a SocketRouter has no attribute {name!r}; {suggest(name, decorators | known)}"
-        )
+        known |= {"route", "group", "connect", "disconnect", "default_route", "include", "Handler"}
+        raise AttributeError(f"a SocketRouter has no attribute {name!r}; {suggest(name, known)}")
 
     def _value(self, name: str) -> Any:
         return self._attributes.get(name, getattr(self._base, name, None))
@@ -189,8 +213,8 @@ class SocketRouter:
                     "set it on the including router too"
                 )
 
-    def _check_hidden(self, included: list[Route]) -> None:
-        for route, earlier in product(included, self._routes):
+    def _check_hidden(self, included: list[Route], here: list[Route]) -> None:
+        for route, earlier in product(included, here):
             if (key := route.hides(earlier)) is not None:
                 raise DeclarationError(
                     f"including {name_of(route.function)} would hide {name_of(earlier.function)}, "
@@ -225,6 +249,7 @@ class SocketRouter:
         copied = copy(self)
         copied._attributes = dict(self._attributes)
         copied._routes = list(self._routes)
+        copied._group_rules = list(self._group_rules)
         copied._connect_hooks = list(self._connect_hooks)
         copied._disconnect_hooks = list(self._disconnect_hooks)
         copied._handler, copied._included, copied._inherits_default = None, False, True
@@ -236,6 +261,7 @@ class SocketRouter:
         namespace: dict[str, Any] = {
             **self._attributes,
             "routes": (*base.routes, *self._routes),
+            "group_rules": (*base.group_rules, *self._group_rules),
             "connect_hooks": (*base.connect_hooks, *self._connect_hooks),
             "disconnect_hooks": (*base.disconnect_hooks, *self._disconnect_hooks),
         }
@@ -249,6 +275,11 @@ class SocketRouter:
             namespace["__qualname__"] = f"{owner.__qualname__}.{self._name}.Handler"
             namespace["__doc__"] = f"The sockets of {owner.__qualname__}."
         return type(name, (base,), namespace)
+
+
+def _without(shared: Iterable[Route], routes: list[Route]) -> list[Route]:
+    known = {(route.keys, route.function) for route in shared}
+    return [route for route in routes if (route.keys, route.function) not in known]
 
 
 def _is_method(given: object) -> bool:

@@ -1,12 +1,12 @@
 """What a connection's row says of it, in values that every database can store."""
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.contrib.sessions.backends.db import SessionStore
 
 from .exceptions import DeclarationError
+from .identity import Identity, storable_key
 
 if TYPE_CHECKING:
     from .models import Socket
@@ -22,11 +22,11 @@ def make_row(socket: "ClientSocket") -> "Socket":
         )
     model: type[Socket] = apps.get_model("sockets", "Socket")
     owner = socket.view_class or type(socket)
-    key = getattr(socket.session, "session_key", None) or ""
+    identity = Identity.of(socket.scope)
     return model(
-        session_id=key if key and isinstance(socket.session, SessionStore) else None,
-        session_key=storable_key(key),
-        user_id=socket.user.pk,
+        id=socket.id,
+        user_id=identity.user_pk,
+        **session_fields(identity),
         channel_name=_fit(getattr(socket, "channel_name", ""), model, "channel_name"),
         path=_fit(socket.path, model, "path"),
         view=_fit(f"{owner.__module__}.{owner.__qualname__}", model, "view"),
@@ -34,11 +34,13 @@ def make_row(socket: "ClientSocket") -> "Socket":
     )
 
 
-def storable_key(session_key: str) -> str:
-    """A session's key as rows have it: those of signed cookies, which are long, as a digest."""
-    if len(session_key) <= 64:
-        return session_key
-    return hashlib.sha256(session_key.encode()).hexdigest()
+def session_fields(identity: Identity) -> dict[str, str | None]:
+    """How a row names its session; only those in the database are linked."""
+    in_database = identity.store is not None and issubclass(identity.store, SessionStore)
+    return {
+        "session_id": identity.session_key if in_database and identity.session_key else None,
+        "session_key": storable_key(identity.session_key),
+    }
 
 
 def _fit(text: str, model: Any, name: str) -> str:

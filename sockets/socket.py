@@ -3,28 +3,37 @@
 import asyncio
 import logging
 import threading
+import uuid
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpHeaders
 from django.utils.functional import cached_property
 
+from .broadcasts import Action, Broadcast, Event, Exclude, Target, check_fields, ids_of
 from .calls import Calls
 from .exceptions import CloseCode, Disconnected, HandlerFault, LanesBusy, SocketError
 from .hub import Hub
+from .member import Member
 from .messages import Frame, Message, Ref, check_status, current_message
 from .outbox import Outbox, Send
 from .protocols.base import Protocol
 from .protocols.native import Native
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
+from .senders import send
+from .sessions import Data, copy_of, save_changes
 from .sync import DONE, dual, is_beneath_thread
 
 if TYPE_CHECKING:
     from .models import Socket
 
 logger = logging.getLogger("sockets")
+
+NOT_LOGGED_IN = "You are not logged in; log in and reload."
 
 
 class ClientSocket:
@@ -53,6 +62,9 @@ class ClientSocket:
         self._protocol, self._subprotocol = negotiate(scope, self.protocols)
         self._outbox = Outbox(hub.lanes, send, self.outbox_bytes)
         self._calls = Calls()
+        self._member = Member(self, hub)
+        self._session_used = False
+        self._session_before: Data | None = None
         self._refs: dict[Ref | None, Message] = {}
         self._accepting = self._accepted = self._registered = False
         self._closed: int | None = None
@@ -64,10 +76,7 @@ class ClientSocket:
 
     def send_action(self, type: str, /, **fields: Any) -> Awaitable[None]:
         """Send the event `{"type": type, ...fields}`."""
-        if taken := fields.keys() & {"ref", "type"}:
-            raise ValueError(
-                f"expected fields without {min(taken)!r}, which frames have; rename it"
-            )
+        check_fields(fields)
         return self._outbox.send(self._protocol.action(type, fields))
 
     def send(
@@ -98,6 +107,41 @@ class ClientSocket:
         if threading.get_ident() == self._loop_thread:
             return self._end_with(message, frame)
         self._on_loop(self._end_with, message, frame)  # which decides what answer is the first
+        return DONE
+
+    def join(self, group: str) -> Awaitable[None]:
+        """Be in a group, which `sockets.groups` sends to from anywhere."""
+        if not isinstance(group, str):
+            raise TypeError(f"expected the name of a group, got {group!r}")
+        if self._on_loop(self._member.join_group, group):
+            self._member.groups[group] = None
+        return DONE
+
+    def leave(self, group: str) -> Awaitable[None]:
+        """Be in the group no more."""
+        if self._on_loop(self._member.leave_group, group):
+            self._member.groups.pop(group, None)
+        return DONE
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The groups that this connection is in, in the order in which it joined them."""
+        return tuple(self._member.groups)
+
+    def broadcast_json(self, content: Any, *, exclude: Exclude = None) -> Awaitable[None]:
+        """Send an event to all sockets on this path, this one among them."""
+        return self._broadcast(Event.of(content), exclude)
+
+    def broadcast_action(
+        self, type: str, /, *, exclude: Exclude = None, **fields: Any
+    ) -> Awaitable[None]:
+        """Send the event `{"type": type, ...fields}` to all sockets on this path."""
+        return self._broadcast(Action.of(type, fields), exclude)
+
+    def _broadcast(self, deed: Event | Action, exclude: Exclude) -> Awaitable[None]:
+        message = current_message.get()
+        if message is None or not message.cancelled:
+            send(Broadcast(Target("path", self.path), deed, ids_of(exclude)))
         return DONE
 
     def call(self, type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
@@ -146,7 +190,16 @@ class ClientSocket:
 
     @property
     def session(self) -> Any:
-        return self.scope.get("session")
+        """The handshake's session; what a function or hook changes in it is saved after it."""
+        session = self.scope.get("session")
+        if not self._session_used and isinstance(session, SessionBase):
+            self._session_used, self._session_before = True, copy_of(session)
+        return session
+
+    @property
+    def id(self) -> uuid.UUID:
+        """Names this connection; the primary key of its row."""
+        return self._member.id
 
     @property
     def path(self) -> str:
@@ -190,6 +243,7 @@ class ClientSocket:
         if self._accepting or self._closed is not None:
             return
         self._accepting = True
+        self._member.settle()
         if self.tracked:
             self._registered = True
             await self._hub.registry.add(self.row)
@@ -206,11 +260,19 @@ class ClientSocket:
             return
         if not self._accepted and not self.refuse_at_handshake:
             # Browsers see a code only after accept; refused before it, they see 1006.
+            self._outbox.drop_broadcasts()
             self._open_outbox()
         self._closed = int(code)
         self._outbox.close(code, reason)
         if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
+
+    def _log_out(self, event: Any = None) -> None:
+        """Tell the client to log in again, and close."""
+        if not self._accepted:
+            self._outbox.drop_waiting()
+        self.send_action("RECONNECT", details=NOT_LOGGED_IN)
+        self._close(CloseCode.LOG_IN, NOT_LOGGED_IN)
 
     def _answer(self, message: Message, data: Any, status: int = 200, headers: Any = None) -> None:
         """Send the terminal answer to a message that was handled, unless there was one."""
@@ -252,14 +314,32 @@ class ClientSocket:
             del self._refs[message.ref]
         return self._outbox.put(frame)
 
-    def _on_loop(self, function: Callable[..., object], *args: Any) -> None:
+    def _deliver(self, frame: Frame | None) -> None:
+        """Send a frame that others are sent too."""
+        self._outbox.put(frame, broadcast=True)
+        self._close_if_unread()
+
+    async def _save_session(self) -> None:
+        """Save what was changed in the session; a client whose session has ended is logged out."""
+        session, before = self.scope["session"], self._session_before
+        if not session.modified:
+            return
+        if session.session_key != self._member.identity.session_key:
+            self._member.settle()  # a function logged the user in or out
+        if not await sync_to_async(save_changes)(session, before):
+            self._log_out()
+        self._session_before = copy_of(session)
+
+    def _on_loop(self, function: Callable[..., object], *args: Any) -> bool:
         """Call the function now, or from another thread after what that thread sent.
 
-        What a cancelled message's thread still wants is not done.
+        What a cancelled message's thread still wants is not done, and False returned.
         """
         if threading.get_ident() == self._loop_thread:
             function(*args)
-            return
+            return True
         message = current_message.get()
-        if message is None or not message.cancelled:
-            self._loop.call_soon_threadsafe(function, *args)
+        if message is not None and message.cancelled:
+            return False
+        self._loop.call_soon_threadsafe(function, *args)
+        return True

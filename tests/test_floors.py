@@ -9,15 +9,16 @@ import pytest
 import sockets
 
 FLOORS = {
-    0: "exceptions messages conf faults",
-    1: "sync lanes lane outbox calls streams hooks strikes layers schemas patterns arguments "
+    0: "exceptions messages conf encoding faults",
+    1: "sync lanes lane outbox calls streams hooks strikes sessions layers schemas patterns arguments "
     "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
     "declaration",
-    2: "models rows lease registry hub",
+    2: "broadcasts brokers identity rows lease registry member members watch hub senders groups "
+    "models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",
-    6: "asgi project_checks route_checks checks apps __init__ "
+    6: "asgi receivers project_checks route_checks checks apps __init__ "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }
@@ -39,9 +40,17 @@ WITHIN_A_FLOOR = {
     "protocols.native": "protocols.base",
     "scope": "protocols.base",
     "handlers": "socket",
-    "hub": "registry",
+    "identity": "broadcasts",
+    "rows": "identity",
+    "member": "broadcasts identity rows",
+    "members": "broadcasts",
+    "watch": "broadcasts identity members",
+    "hub": "broadcasts brokers members registry watch",
+    "senders": "broadcasts brokers hub",
+    "groups": "broadcasts senders",
+    "models": "broadcasts senders",
     "checks": "project_checks route_checks",
-    "apps": "checks",
+    "apps": "checks receivers",
     "registry": "lease",
 }
 IN_FUNCTIONS = {

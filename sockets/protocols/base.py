@@ -50,3 +50,7 @@ class Protocol:
     def call(self, type: str, ref: Ref, data: Any) -> Frame | None:
         """A question to the client, which it answers with the same ref."""
         raise NotImplementedError
+
+    def ping(self) -> Frame | None:
+        """A question for a sign of life; None where clients of this format know none."""
+        return None

@@ -3,36 +3,12 @@
 from typing import Any, NoReturn
 
 import msgspec
-from django.utils.functional import Promise
 from msgspec import UNSET, UnsetType
 
+from ..encoding import decode_json, encode_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import CALL_PREFIX, Answer, Frame, Message, Ref
 from .base import Protocol
-
-
-def encodable(value: Any) -> Any:
-    """A value of Python or Django that JSON has no form for, as one that it has.
-
-    Lazy translations become text; subclasses of str, int and float, such as SafeString,
-    their plain value. Anything else raises `TypeError` naming its type.
-    """
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, Promise):
-        return str(value)
-    raise TypeError(
-        f"expected JSON-ready content, got a {type(value).__module__}.{type(value).__qualname__}; "
-        "send its values instead"
-    )
-
-
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder(enc_hook=encodable).encode
 
 
 class Answered(msgspec.Struct):
@@ -56,7 +32,7 @@ class Native(Protocol):
         if type(frame) is not str:
             raise InvalidFrame(f"expected a JSON text frame, got {len(frame)} bytes.")
         try:
-            content = _decode(frame)
+            content = decode_json(frame)
         except (ValueError, RecursionError) as fault:
             # msgspec's own errors and UnicodeEncodeError are ValueErrors.
             raise InvalidFrame(f"expected a JSON object: {fault}.") from None
@@ -79,7 +55,7 @@ class Native(Protocol):
             if message.ref is None:
                 return None
         ref = UNSET if message.ref is None else message.ref
-        return _encode(Answered(message.key, ref, status, data)).decode()
+        return encode_json(Answered(message.key, ref, status, data)).decode()
 
     def part(self, message: Message, data: Any) -> Frame | None:
         return self.reply(message, data, 206, None)
@@ -87,7 +63,7 @@ class Native(Protocol):
     def end(self, message: Message) -> Frame | None:
         if message.ref is None:
             return None
-        return _encode(Answered(message.key, message.ref, 200)).decode()
+        return encode_json(Answered(message.key, message.ref, 200)).decode()
 
     def error(self, error: SocketError, message: Message | None) -> Frame:
         frame = {
@@ -99,16 +75,19 @@ class Native(Protocol):
         }
         if message is not None and message.ref is not None:
             frame["ref"] = message.ref
-        return _encode(frame).decode()
+        return encode_json(frame).decode()
 
     def event(self, content: Any) -> Frame:
-        return _encode(content).decode()
+        return encode_json(content).decode()
 
     def action(self, type: str, fields: dict[str, Any]) -> Frame:
-        return _encode({"type": type, **fields}).decode()
+        return encode_json({"type": type, **fields}).decode()
 
     def call(self, type: str, ref: Ref, data: Any) -> Frame:
-        return _encode({"type": type, "ref": ref, "data": data}).decode()
+        return encode_json({"type": type, "ref": ref, "data": data}).decode()
+
+    def ping(self) -> Frame:
+        return '{"type":"PING"}'
 
 
 def _kind(value: Any) -> str:

@@ -1,0 +1,155 @@
+"""Sending broadcasts from wherever one is: a server's loop, its threads, or another process."""
+
+import asyncio
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import Future
+from typing import Any
+
+from django.apps import apps
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
+
+from .broadcasts import Broadcast, pack
+from .brokers import EVERYONE, LocalBroker, make_broker
+from .hub import Hub, address_of
+from .sync import DONE
+
+logger = logging.getLogger("sockets")
+
+PATIENCE = 5.0
+"""Seconds that a process without connections waits until the broker has taken a broadcast."""
+
+
+def send(broadcast: Broadcast, processes: Collection[uuid.UUID] | None = None) -> None:
+    """Bring a broadcast to the members of this process, and have it carried to the others.
+
+    `processes` are those that have all whom it concerns; without, all get it. Where this
+    process serves connections it returns at once; elsewhere when the broker has taken the
+    broadcast. What the broker does not take is logged and counted, not raised.
+    """
+    taken = _begin(broadcast, processes)
+    if isinstance(taken, Future):
+        try:
+            taken.result(PATIENCE)
+        except TimeoutError:
+            _report_slow()
+
+
+async def asend(broadcast: Broadcast, processes: Collection[uuid.UUID] | None = None) -> None:
+    """What `send` does; returns when the broker has taken the broadcast."""
+    taken: Any = _begin(broadcast, processes)
+    if isinstance(taken, Future):
+        taken = asyncio.wrap_future(taken)
+    if isinstance(taken, asyncio.Future) and not (await asyncio.wait([taken], timeout=PATIENCE))[0]:
+        _report_slow()
+
+
+def when_committed(function: Callable[[], object], immediate: bool = False) -> None:
+    """Call the function once this thread's transaction has committed; without one, now."""
+    if immediate or not in_transaction():
+        function()
+    else:
+        transaction.on_commit(function, using=_alias())
+
+
+def in_transaction() -> bool:
+    """Whether this thread is inside a transaction of the database that rows are in.
+
+    The one that Django's `TestCase` wraps around a test, and never commits, does not count.
+    """
+    blocks = connections[_alias()].atomic_blocks
+    return not all(getattr(block, "_from_testcase", False) for block in blocks)
+
+
+def _alias() -> str:
+    if not apps.is_installed("sockets"):
+        return DEFAULT_DB_ALIAS
+    return router.db_for_write(apps.get_model("sockets", "Socket"))
+
+
+def _begin(
+    broadcast: Broadcast, processes: Collection[uuid.UUID] | None
+) -> Awaitable[None] | Future[None]:
+    hubs = Hub.all()
+    for hub in hubs:
+        hub.deliver(broadcast)
+    addresses = [EVERYONE]
+    if processes is not None:
+        addresses = [address_of(id) for id in set(processes) - {hub.id for hub in hubs}]
+    if not addresses:
+        return DONE
+    if hubs:
+        return Hub.nearest(hubs).publish(addresses, pack(broadcast))
+    return _get_sender().publish(addresses, pack(broadcast))
+
+
+def _report_slow() -> None:
+    logger.error("The broker has not taken a broadcast within %g s; going on", PATIENCE)
+
+
+class Sender:
+    """The broker of a process that serves no connections, on a thread and a loop of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._broker: LocalBroker = make_broker()
+        self._thread = threading.Thread(target=self._run, name="sockets-sender", daemon=True)
+        self._thread.start()
+
+    def publish(self, addresses: Collection[str], text: str) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(self._publish(addresses, text), self._loop)
+
+    def stop(self) -> None:
+        """Send what waits, and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._broker.stop(), self._loop).result(PATIENCE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE)
+
+    async def _publish(self, addresses: Collection[str], text: str) -> None:
+        taken: Any = self._broker.publish(addresses, text)
+        if taken is not DONE:
+            await asyncio.shield(taken)
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
+
+_sender: Sender | None = None
+_making = threading.Lock()
+
+
+def _get_sender() -> Sender:
+    global _sender
+    with _making:
+        if _sender is None:
+            _sender = Sender()
+        return _sender
+
+
+def stop_sender() -> None:
+    """End the thread of a process that serves no connections; the next send begins another."""
+    global _sender
+    with _making:
+        sender, _sender = _sender, None
+    if sender is not None:
+        sender.stop()
+
+
+def _forget_sender() -> None:
+    # A thread does not survive a fork, and its lock may be held in the other process.
+    global _sender, _making
+    _sender, _making = None, threading.Lock()
+
+
+def _on_setting_changed(*, setting: str, **kwargs: object) -> None:
+    if setting in ("SOCKETS", "CHANNEL_LAYERS"):
+        stop_sender()
+
+
+os.register_at_fork(after_in_child=_forget_sender)
+setting_changed.connect(_on_setting_changed, dispatch_uid="sockets.senders")
