@@ -134,7 +134,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             async with limit:
                 self._check_login()
                 if not self._member.enter():
-                    raise LoginRequired(NOT_LOGGED_IN)
+                    self._log_out()
+                    return False
                 await self._join_layer()
                 self._hooked = True
                 for hook in self._declared.connect_hooks:
@@ -217,9 +218,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             route.function(self, message)
             return None
         ref = message.ref
-        if ref is not None and self._refs.setdefault(ref, message) is not message:
+        if ref is not None and self._answers.open.setdefault(ref, message) is not message:
             error = DuplicateRef(f"expected a new ref, {str(ref)[:SHOWN]!r} is not answered yet.")
-            self._tell(message, error)
+            self._answers.tell(message, error)
             return None
         if not self._mailbox.post(self._handle, message, route):
             self._strike(TooManyMessages("Too many messages; wait for answers."), message)
@@ -234,7 +235,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         if key is None:
             self._strike(InvalidFrame("expected an object with a type, got none."), message)
         else:
-            self._fail(message, UnknownKey(f"Unknown type: {key[:SHOWN]!r}."))
+            self._answers.fail(message, UnknownKey(f"Unknown type: {key[:SHOWN]!r}."))
         return None
 
     def _post_event(self, event: Event, route: Route) -> bool:
@@ -243,7 +244,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
-        self._fail(message, fault)
+        self._answers.fail(message, fault)
         if self._strikes.add(self._loop.time()):
             self._close(fault.close_code, fault.details)
 
@@ -254,11 +255,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             if self._session_used and type(value) not in STREAMS:
                 await self._save_session()
             if type(value) is dict:
-                self._answer(message, value)
+                self._answers.send(message, value)
             elif type(value) in STREAMS:
                 await self._send_parts(message, value)
             else:
-                self._answer(message, *answer_of(value))
+                self._answers.send(message, *answer_of(value))
         except BaseException as fault:
             if message.cancelled or self._is_ending(fault):
                 raise
@@ -282,7 +283,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             await send_parts(stream, send)
         if self._session_used:
             await self._save_session()
-        self._end_with(message, self._protocol.end(message))
+        self._answers.end(message, self._protocol.end(message))
 
     def _report(self, message: Message, fault: BaseException) -> None:
         """Answer with the error that the fault stands for."""
@@ -290,7 +291,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         error = error_of(fault, what)
         if message.answered and error is fault:
             logger.warning("%s failed after its answer: %s", what, error.details)
-        self._fail(message, error)
+        self._answers.fail(message, error)
 
     def _time_out(self, message: Message) -> None:
         if message.answered:
@@ -299,11 +300,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _cancel(self, ref: Ref | None) -> None:
         """End the waiting or running message with this ref; an unknown one is no fault."""
-        if ref is not None and (message := self._refs.get(ref)):
+        if ref is not None and (message := self._answers.open.get(ref)):
             self._end_message(message, Cancelled("The client cancelled this message."))
 
     def _end_message(self, message: Message, error: SocketError) -> None:
-        self._fail(message, error)
+        self._answers.fail(message, error)
         self._mailbox.cancel(message)
         self._calls.cancel(message)
         self._outbox.unblock(message)

@@ -62,6 +62,11 @@ class Outbox:
         """Whether more than `limit` bytes wait."""
         return self.waiting > self.limit
 
+    @property
+    def overfull(self) -> bool:
+        """Whether twice the limit waits, which only a client that does not read comes to."""
+        return self.waiting > 2 * self.limit
+
     def send(self, frame: Frame | None) -> Awaitable[None]:
         """Send the frame after those sent before it; None is silence.
 
@@ -161,7 +166,7 @@ class Outbox:
             with self._lanes.parking("send", share=4) as granted:
                 if granted:
                     self._block(message)
-                elif self.waiting > 2 * self.limit:
+                elif self.overfull:
                     raise LanesBusy("Too many handlers wait for slow clients; try again.")
 
     def _block(self, message: Message | None) -> None:

@@ -7,6 +7,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
@@ -21,16 +22,18 @@ to give its data another key, and tells so right after."""
 
 def connect_receivers() -> None:
     """Listen to the project's sessions and users; called once its models are loaded."""
-    if apps.is_installed("django.contrib.auth"):
-        user = get_user_model()
-        user_logged_in.connect(on_login, dispatch_uid="sockets")
-        user_logged_out.connect(on_logout, dispatch_uid="sockets")
-        post_save.connect(on_user_saved, sender=user, dispatch_uid="sockets")
-        post_delete.connect(on_user_deleted, sender=user, dispatch_uid="sockets")
+    user_logged_in.connect(on_login, dispatch_uid="sockets")
+    user_logged_out.connect(on_logout, dispatch_uid="sockets")
+    users = get_user_model() if apps.is_installed("django.contrib.auth") else None
+    for model in apps.get_models():
+        if users and issubclass(model, users):  # a proxy sends signals of its own
+            post_save.connect(on_user_saved, sender=model, dispatch_uid="sockets")
+            post_delete.connect(on_user_deleted, sender=model, dispatch_uid="sockets")
     store = import_module(settings.SESSION_ENGINE).SessionStore
-    if apps.is_installed("django.contrib.sessions") and hasattr(store, "get_model_class"):
-        model = store.get_model_class()
-        post_delete.connect(on_session_deleted, sender=model, dispatch_uid="sockets")
+    if issubclass(store, DatabaseStore) and apps.is_installed("django.contrib.sessions"):
+        post_delete.connect(
+            on_session_deleted, sender=store.get_model_class(), dispatch_uid="sockets"
+        )
 
 
 def on_login(*, request: Any, user: Any, **kwargs: object) -> None:
@@ -54,7 +57,7 @@ def on_session_deleted(*, instance: Any, **kwargs: object) -> None:
 
 
 def on_user_saved(*, instance: Any, created: bool, **kwargs: object) -> None:
-    if not created and not instance.is_active:
+    if not created and not getattr(instance, "is_active", True):
         _tell(Broadcast(Target("user", str(instance.pk)), LogOut()))
 
 
@@ -73,4 +76,5 @@ def _session_key(request: Any) -> str:
 
 
 def _tell(broadcast: Broadcast) -> None:
-    when_committed(lambda: send(broadcast))
+    # Whoever logs in or out does not wait for the broker.
+    when_committed(lambda: send(broadcast, wait=False))

@@ -1,6 +1,7 @@
 """Sending broadcasts from wherever one is: a server's loop, its threads, or another process."""
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
@@ -24,15 +25,21 @@ PATIENCE = 5.0
 """Seconds that a process without connections waits until the broker has taken a broadcast."""
 
 
-def send(broadcast: Broadcast, processes: Collection[uuid.UUID] | None = None) -> None:
+def send(
+    broadcast: Broadcast,
+    processes: Collection[uuid.UUID] | None = None,
+    *,
+    wait: bool = True,
+) -> None:
     """Bring a broadcast to the members of this process, and have it carried to the others.
 
     `processes` are those that have all whom it concerns; without, all get it. Where this
     process serves connections it returns at once; elsewhere when the broker has taken the
-    broadcast. What the broker does not take is logged and counted, not raised.
+    broadcast, unless told not to wait. What the broker does not take is logged and counted,
+    not raised.
     """
     taken = _begin(broadcast, processes)
-    if isinstance(taken, Future):
+    if wait and isinstance(taken, Future):
         try:
             taken.result(PATIENCE)
         except TimeoutError:
@@ -94,9 +101,9 @@ def _report_slow() -> None:
 class Sender:
     """The broker of a process that serves no connections, on a thread and a loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, broker: LocalBroker) -> None:
         self._loop = asyncio.new_event_loop()
-        self._broker: LocalBroker = make_broker()
+        self._broker = broker
         self._thread = threading.Thread(target=self._run, name="sockets-sender", daemon=True)
         self._thread.start()
 
@@ -119,15 +126,16 @@ class Sender:
         self._loop.close()
 
 
-_sender: Sender | None = None
+_sender: Sender | LocalBroker | None = None
 _making = threading.Lock()
 
 
-def _get_sender() -> Sender:
+def _get_sender() -> Sender | LocalBroker:
     global _sender
     with _making:
         if _sender is None:
-            _sender = Sender()
+            broker = make_broker()
+            _sender = broker if type(broker) is LocalBroker else Sender(broker)
         return _sender
 
 
@@ -136,7 +144,7 @@ def stop_sender() -> None:
     global _sender
     with _making:
         sender, _sender = _sender, None
-    if sender is not None:
+    if isinstance(sender, Sender):
         sender.stop()
 
 
@@ -151,5 +159,6 @@ def _on_setting_changed(*, setting: str, **kwargs: object) -> None:
         stop_sender()
 
 
+atexit.register(stop_sender)
 os.register_at_fork(after_in_child=_forget_sender)
 setting_changed.connect(_on_setting_changed, dispatch_uid="sockets.senders")

@@ -13,12 +13,13 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpHeaders
 from django.utils.functional import cached_property
 
+from .answers import Answers
 from .broadcasts import Action, Broadcast, Event, Exclude, Target, check_fields, ids_of
 from .calls import Calls
-from .exceptions import CloseCode, Disconnected, HandlerFault, LanesBusy, SocketError
+from .exceptions import CloseCode, Disconnected, LanesBusy
 from .hub import Hub
 from .member import Member
-from .messages import Frame, Message, Ref, check_status, current_message
+from .messages import Frame, check_status, current_message
 from .outbox import Outbox, Send
 from .protocols.base import Protocol
 from .protocols.native import Native
@@ -65,7 +66,7 @@ class ClientSocket:
         self._member = Member(self, hub)
         self._session_used = False
         self._session_before: Data | None = None
-        self._refs: dict[Ref | None, Message] = {}
+        self._answers = Answers(self._protocol, self._outbox, self._close_unread)
         self._accepting = self._accepted = self._registered = False
         self._closed: int | None = None
         self._reader: asyncio.Task[Any] | None = asyncio.current_task()
@@ -105,8 +106,8 @@ class ClientSocket:
             status = 204
         frame = self._protocol.reply(message, data, check_status(status), None)
         if threading.get_ident() == self._loop_thread:
-            return self._end_with(message, frame)
-        self._on_loop(self._end_with, message, frame)  # which decides what answer is the first
+            return self._answers.end(message, frame)
+        self._on_loop(self._answers.end, message, frame)  # which decides what answer is the first
         return DONE
 
     def join(self, group: str) -> Awaitable[None]:
@@ -274,50 +275,14 @@ class ClientSocket:
         self.send_action("RECONNECT", details=NOT_LOGGED_IN)
         self._close(CloseCode.LOG_IN, NOT_LOGGED_IN)
 
-    def _answer(self, message: Message, data: Any, status: int = 200, headers: Any = None) -> None:
-        """Send the terminal answer to a message that was handled, unless there was one."""
-        if not message.answered:
-            frame = self._protocol.reply(message, data, status, headers)
-            message.answered = True
-            self._refs.pop(message.ref, None)
-            self._outbox.put(frame)
-
-    def _fail(self, message: Message, error: SocketError) -> None:
-        """Send an ERROR as the terminal answer, unless there was one."""
-        if not message.answered:
-            self._end_with(message, self._encode(message, error))
-            self._close_if_unread()
-
-    def _tell(self, message: Message, error: SocketError) -> None:
-        """Send an ERROR that answers nothing."""
-        self._outbox.send(self._encode(message, error))
-        self._close_if_unread()
-
-    def _close_if_unread(self) -> None:
-        """Close where errors pile up: nothing else holds back a client that reads none of them."""
-        if self._outbox.waiting > 2 * self._outbox.limit:
-            self._close(CloseCode.SLOW_READER, "You read too slowly.")
-
-    def _encode(self, message: Message, error: SocketError) -> Frame | None:
-        try:
-            return self._protocol.error(error, message)
-        except Exception:
-            logger.exception("The details of %r cannot be sent", error)
-            return self._protocol.error(HandlerFault("The server failed."), message)
-
-    def _end_with(self, message: Message, frame: Frame | None) -> Awaitable[None]:
-        """Send the frame as the terminal answer, unless there was one."""
-        if message.answered:
-            return DONE
-        message.answered = True
-        if self._refs.get(message.ref) is message:  # not so where its ref was another's
-            del self._refs[message.ref]
-        return self._outbox.put(frame)
-
     def _deliver(self, frame: Frame | None) -> None:
         """Send a frame that others are sent too."""
         self._outbox.put(frame, broadcast=True)
-        self._close_if_unread()
+        if self._outbox.overfull:
+            self._close_unread()
+
+    def _close_unread(self) -> None:
+        self._close(CloseCode.SLOW_READER, "You read too slowly.")
 
     async def _save_session(self) -> None:
         """Save what was changed in the session; a client whose session has ended is logged out."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import SimpleTestCase
 
 from sockets import RoutedSocketHandler
@@ -33,6 +35,13 @@ def rows_where_a_test_has_a_database(request, monkeypatch) -> None:
     )
     if not has_database:
         monkeypatch.setattr(RoutedSocketHandler, "tracked", False)
+
+
+@pytest.fixture
+async def closing_connections() -> AsyncIterator[None]:
+    """What a test opened with `sync_to_async` is closed, so that the database can be dropped."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 async def until(condition, timeout: float = 2.0) -> None:

@@ -47,7 +47,7 @@ def test_an_unknown_setting_names_the_nearest():
 @override_settings(SOCKETS={"COLOUR": 1})
 def test_an_unknown_setting_like_no_other_lists_all():
     with pytest.raises(
-        DeclarationError, match="choose from LANES, LANE_WAIT, LEASE, TRUSTED_PROXIES"
+        DeclarationError, match="choose from BROKER, LANES, LANE_WAIT, LEASE, TRUSTED"
     ):
         get_settings()
 

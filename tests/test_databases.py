@@ -11,7 +11,7 @@ import pytest
 
 from .settings import MARIADB, POSTGRESQL
 
-MODULES = ("asgi", "django", "lanes", "lease", "models", "registry")
+MODULES = ("asgi", "django", "lanes", "lease", "models", "receivers", "registry")
 
 
 def connect_to_postgresql():

@@ -10,7 +10,7 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf encoding faults",
-    1: "sync lanes lane outbox calls streams hooks strikes sessions layers schemas patterns arguments "
+    1: "sync lanes lane outbox answers calls streams hooks strikes sessions layers schemas patterns arguments "
     "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
     "declaration",
     2: "broadcasts brokers identity rows lease registry member members watch hub senders groups "
@@ -29,6 +29,7 @@ WITHIN_A_FLOOR = {
     "faults": "exceptions",
     "messages": "exceptions",
     "outbox": "lanes sync",
+    "answers": "outbox protocols.base sync",
     "arguments": "schemas",
     "routes": "arguments",
     "built_in": "routes",

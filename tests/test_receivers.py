@@ -1,0 +1,254 @@
+"""Logins, logouts and deletions, and the sockets that they concern."""
+
+import asyncio
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import SESSION_KEY, alogin, alogout, login, logout
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+
+from sockets import RoutedSocketHandler, receivers
+from sockets.hub import Hub
+from sockets.models import Socket
+
+from .clients import Client, client_of
+from .conftest import until
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("closing_connections"),
+]
+
+
+class Watched(RoutedSocketHandler):
+    async def on_ask(self):
+        return self.user.pk
+
+    routes = (("ASK", "on_ask"),)
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch):
+    monkeypatch.setattr(receivers, "GRACE", 0.1)
+
+
+@pytest.fixture
+def ann(transactional_db):
+    return User.objects.create_user("ann")
+
+
+@pytest.fixture
+def ben(transactional_db):
+    return User.objects.create_user("ben")
+
+
+def session_of(user=None):
+    """A stored session, in which the user is logged in."""
+    session = SessionStore()
+    if user is not None:
+        session[SESSION_KEY] = str(user.pk)
+    session.create()
+    return session
+
+
+def request_in(session):
+    """A request of the browser that has this session."""
+    request = HttpRequest()
+    request.session = SessionStore(session.session_key)
+    request.COOKIES = {"sessionid": session.session_key}
+    return request
+
+
+def tab(session, **scope):
+    return client_of(Watched, session=SessionStore(session.session_key), **scope)
+
+
+async def is_open(client):
+    return (await client.ask({"type": "ASK", "ref": 1}))["status"] in (200, 204)
+
+
+async def is_told_to_log_in(client):
+    assert (await client.receive_json_from())["type"] == "RECONNECT"
+    return await client.next_close() == 4401
+
+
+async def rows_of(session_key):
+    return [row async for row in Socket.objects.filter(session_key=session_key)]
+
+
+async def test_a_logout_closes_the_sockets_of_its_session_and_no_others(ann):
+    session, elsewhere = await sync_to_async(session_of)(ann), await sync_to_async(session_of)(ann)
+    async with (
+        tab(session, user=ann) as first,
+        tab(session, user=ann) as second,
+        tab(elsewhere, user=ann) as other,
+    ):
+        await sync_to_async(logout)(request_in(session))
+        assert await is_told_to_log_in(first)
+        assert await is_told_to_log_in(second)
+        assert await is_open(other)
+        async with asyncio.timeout(2):
+            while await rows_of(session.session_key):
+                await asyncio.sleep(0.01)
+
+
+async def test_an_async_logout_does_the_same(ann):
+    session = await sync_to_async(session_of)(ann)
+    request = request_in(session)
+    request.auser = sync_to_async(lambda: ann)
+    async with tab(session, user=ann) as client:
+        await alogout(request)
+        assert await is_told_to_log_in(client)
+
+
+async def test_a_logout_that_is_rolled_back_closes_nothing(ann):
+    session = await sync_to_async(session_of)(ann)
+
+    def log_out_in_vain():
+        with transaction.atomic():
+            logout(request_in(session))
+            transaction.set_rollback(True)
+
+    async with tab(session, user=ann) as client:
+        await sync_to_async(log_out_in_vain)()
+        assert await client.receive_nothing(0.3)
+        assert await is_open(client)
+
+
+async def test_a_client_that_was_on_its_way_when_the_session_ended_does_not_come_in(ann):
+    session = await sync_to_async(session_of)(ann)
+    async with client_of(Watched):  # so that there is a hub, as there is in a server's handshake
+        late = Client(Watched.as_asgi(), "/")
+        late.scope |= {"session": SessionStore(session.session_key), "user": ann}
+        await sync_to_async(logout)(request_in(session))
+        assert (await late.connect())[0]
+        assert await is_told_to_log_in(late)
+        await late.wait()
+        assert not await rows_of(session.session_key)
+
+
+async def test_a_logout_during_the_connect_hooks_refuses_the_client(ann):
+    session = await sync_to_async(session_of)(ann)
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Watched):
+        async def connect(self):
+            self.send_json({"secret": 1})
+            began.set()
+            await go_on.wait()
+
+    client = Client(Slow.as_asgi(), "/")
+    client.scope |= {"session": SessionStore(session.session_key), "user": ann}
+    connecting = asyncio.create_task(client.connect())
+    await began.wait()
+    await sync_to_async(logout)(request_in(session))
+    await connecting
+    assert await is_told_to_log_in(client)
+    go_on.set()
+    await client.wait()
+    assert not await rows_of(session.session_key)
+
+
+async def test_a_login_keeps_the_visitors_sockets_under_the_new_key(ann):
+    session = await sync_to_async(session_of)()
+    request = request_in(session)
+    async with tab(session) as client:
+        await sync_to_async(login)(request, ann, "django.contrib.auth.backends.ModelBackend")
+        new = request.session.session_key
+        assert new != session.session_key
+        async with asyncio.timeout(2):
+            while not (rows := await rows_of(new)):
+                await asyncio.sleep(0.01)
+        assert rows[0].session_id == new
+        assert await client.receive_nothing(2 * receivers.GRACE)
+        assert await is_open(client)
+        await sync_to_async(logout)(request_in(request.session))
+        assert await is_told_to_log_in(client)
+
+
+async def test_an_async_login_does_the_same(ann):
+    session = await sync_to_async(session_of)()
+    request = request_in(session)
+    async with tab(session) as client:
+        await alogin(request, ann, "django.contrib.auth.backends.ModelBackend")
+        assert await client.receive_nothing(2 * receivers.GRACE)
+        assert await is_open(client)
+
+
+async def test_a_login_as_somebody_else_closes_the_sockets_of_who_was_there(ann, ben):
+    session = await sync_to_async(session_of)(ann)
+    async with tab(session, user=ann) as client:
+        request = request_in(session)
+        await sync_to_async(login)(request, ben, "django.contrib.auth.backends.ModelBackend")
+        assert await is_told_to_log_in(client)
+
+
+async def test_a_second_login_of_the_same_user_keeps_the_sockets(ann):
+    session = await sync_to_async(session_of)(ann)
+    async with tab(session, user=ann) as client:
+        request = request_in(session)
+        await sync_to_async(login)(request, ann, "django.contrib.auth.backends.ModelBackend")
+        assert await client.receive_nothing(2 * receivers.GRACE)
+        assert await is_open(client)
+
+
+async def test_a_deleted_session_closes_its_sockets(ann):
+    session = await sync_to_async(session_of)(ann)
+    async with tab(session, user=ann) as client:
+        await Session.objects.filter(pk=session.session_key).adelete()
+        assert await is_told_to_log_in(client)
+
+
+async def test_clearing_sessions_that_ran_out_tells_nobody(ann, monkeypatch):
+    told = []
+    monkeypatch.setattr(receivers, "send", lambda broadcast, **kwargs: told.append(broadcast))
+    session = await sync_to_async(session_of)(ann)
+    await Session.objects.aupdate(expire_date=timezone.now())
+    await sync_to_async(SessionStore.clear_expired)()
+    assert not await Session.objects.filter(pk=session.session_key).aexists()
+    assert told == []
+
+
+@pytest.mark.parametrize("end", ["delete", "deactivate", "queryset"])
+async def test_a_user_who_is_deleted_or_deactivated_loses_all_sockets(ann, ben, end):
+    session = await sync_to_async(session_of)(ann)
+    async with (
+        tab(session, user=ann) as first,
+        client_of(Watched, user=ann) as without_session,
+        client_of(Watched, user=ben) as other,
+    ):
+        if end == "delete":
+            await ann.adelete()
+        elif end == "queryset":
+            await User.objects.filter(username="ann").adelete()
+        else:
+            ann.is_active = False
+            await ann.asave()
+        assert await is_told_to_log_in(first)
+        assert await is_told_to_log_in(without_session)
+        assert await is_open(other)
+
+
+async def test_saving_an_active_user_closes_nothing(ann):
+    async with client_of(Watched, user=ann) as client:
+        ann.first_name = "Ann"
+        await ann.asave()
+        assert await client.receive_nothing(0.1)
+        assert await is_open(client)
+
+
+async def test_who_was_logged_out_is_remembered_for_a_while_only(ann, monkeypatch):
+    monkeypatch.setattr("sockets.members.REMEMBERED", 0.05)
+    session = await sync_to_async(session_of)(ann)
+    async with client_of(Watched):
+        members = Hub.current().members
+        await sync_to_async(logout)(request_in(session))
+        await until(lambda: members._logged_out)
+        await asyncio.sleep(0.1)
+        async with client_of(Watched, user=ann) as client:
+            assert await is_open(client)
