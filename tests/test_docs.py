@@ -32,7 +32,7 @@ def number_in(text):
 @pytest.mark.tracked
 def test_every_attribute_of_a_handler_is_listed_with_its_default():
     listed = table("## Handler attributes")
-    assert listed.keys() == {"routes", *attributes_of(RoutedSocketHandler)}
+    assert listed.keys() == {"routes", "group_rules", *attributes_of(RoutedSocketHandler)}
     for name, default in listed.items():
         value = getattr(RoutedSocketHandler, name)
         if name == "protocols":
@@ -45,8 +45,11 @@ def test_every_attribute_of_a_handler_is_listed_with_its_default():
 
 def test_every_setting_is_listed_with_its_default():
     listed = table("## Settings")
-    defaults = {name: number_in(default) for name, default in listed.items()}
-    assert defaults == {field.name: field.default for field in fields(Settings)}
+    defaults = {field.name: field.default for field in fields(Settings)}
+    assert listed.keys() == defaults.keys()
+    for name, default in defaults.items():
+        shown = listed[name].strip('`"') if isinstance(default, str) else number_in(listed[name])
+        assert shown == default, name
 
 
 def test_every_route_option_is_listed():
