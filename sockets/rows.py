@@ -22,7 +22,7 @@ def make_row(socket: "ClientSocket") -> "Socket":
         )
     model: type[Socket] = apps.get_model("sockets", "Socket")
     owner = socket.view_class or type(socket)
-    identity = Identity.of(socket.scope)
+    identity = socket._member.identity
     return model(
         id=socket.id,
         user_id=identity.user_pk,

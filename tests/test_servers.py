@@ -23,6 +23,7 @@ import time
 from django.shortcuts import render
 from django.views import View
 from sockets import SocketRouter
+from sockets.models import Socket
 
 class MyPage(View):
     socket = SocketRouter()
@@ -45,6 +46,11 @@ class MyPage(View):
     @socket.default_route
     def default_route(socket, content=None):
         socket.send_json({"type": "ERROR", "details": f"Got unknown message: {content}"})
+
+    @socket.disconnect
+    def on_disconnect(socket, message):
+        text = f"User {socket.user.username} left chat."
+        Socket.objects.all().send_json({"type": "CHAT", "text": text})
 """
 
 URLS = """
@@ -145,6 +151,9 @@ async def test_the_first_example_works_as_documented(my_site):
         assert moved == {"received_action": "bet", "move": "raise"}
         unknown = await client.tell("SING")
         assert unknown == {"type": "ERROR", "details": "Got unknown message: {'type': 'SING'}"}
+        async with my_site.client("/mypage/") as leaving:
+            assert await leaving.receive() == {"connected": True}
+        assert await client.receive() == {"type": "CHAT", "text": "User  left chat."}
 
 
 async def test_the_page_is_served_at_the_same_path(my_site):
