@@ -1,7 +1,6 @@
 """What a handler class declares, checked and compiled when the class is made."""
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from channels.consumer import get_handler_name
@@ -15,12 +14,10 @@ from .arguments import (
     name_of,
     unwrap,
 )
+from .attributes import ATTRIBUTES, RouteLike, check_attribute
 from .built_in import BUILT_IN
 from .exceptions import DeclarationError, suggest
-from .protocols.base import Protocol
-from .routes import Key, Route, Routes, is_timeout
-
-RouteLike = Route | tuple[Key, str | Function]
+from .routes import Route, Routes
 
 # What Channels' consumers call and a routed handler never does, and what takes its place.
 NEVER_CALLED = {
@@ -33,46 +30,6 @@ NEVER_CALLED = {
     "encode_json": "give a protocol in `protocols`",
     "dispatch": "write a method named after the layer's event",
 }
-
-
-LIMITS = (
-    "max_frame_bytes",
-    "max_waiting",
-    "max_concurrent",
-    "max_strikes",
-    "max_groups",
-    "outbox_bytes",
-)
-SWITCHES = ("login_required", "refuse_at_handshake", "tracked", "uses_channel_layer")
-
-
-ATTRIBUTES = (*LIMITS, *SWITCHES, "timeout", "protocols", "groups", "routes", "group_rules")
-
-
-def check_attribute(name: str, value: Any, where: str) -> None:
-    """Raise `DeclarationError` where an attribute of a handler has a value that cannot work."""
-    if name in LIMITS:
-        fits, expected = type(value) is int and value >= 1, "a whole number of at least 1"
-    elif name in SWITCHES:
-        fits, expected = type(value) is bool, "True or False"
-    elif name == "timeout":
-        fits, expected = is_timeout(value), "seconds, more than 0, or None for no limit"
-    elif name == "protocols":
-        fits = isinstance(value, tuple | list) and bool(value)
-        fits = fits and all(isinstance(protocol, Protocol) for protocol in value)
-        expected = "a tuple of protocols, at least one"
-    elif name == "groups":
-        fits = value is None or (isinstance(value, Iterable) and not isinstance(value, str))
-        fits = fits and all(isinstance(group, str) for group in value or ())
-        expected = "None or a list of names"
-    elif name in ("routes", "group_rules"):
-        fits = isinstance(value, Iterable) and not isinstance(value, str)
-        first = "key" if name == "routes" else "regex"
-        expected = f"a list of ({first}, method name or function)"
-    else:
-        return
-    if not fits:
-        raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
 
 
 def group_rule(pattern: str | re.Pattern[str], function: Function) -> Route:

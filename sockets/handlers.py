@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ClassVar
 
 from .arguments import Groups
 from .consumer import AsyncConsumer
-from .declaration import Declaration, RouteLike
+from .declaration import Declaration
 from .exceptions import (
     Cancelled,
     CloseCode,
@@ -58,32 +57,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     One instance serves one connection; functions receive it as `socket`.
     """
 
-    routes: ClassVar[Iterable[RouteLike]] = ()
-    """`(key, method name or function)` pairs and `Route` objects; the last match wins."""
-    login_required: ClassVar[bool] = False
-    """Turn anonymous clients away: their first frame is answered with RECONNECT, then 4401."""
-    uses_channel_layer: ClassVar[bool] = False
-    """Have `channel_layer` and `channel_name`, and the layer's events brought to methods."""
-    groups: ClassVar[Iterable[str] | None] = None
-    """Groups of the channel layer to be in; implies `uses_channel_layer`."""
-    timeout: ClassVar[float | None] = 60.0
-    """Seconds that a message may take, where its route says nothing else."""
-    max_frame_bytes: ClassVar[int] = 65536
-    max_waiting: ClassVar[int] = 64
-    """Messages that may wait behind the one being handled."""
-    max_concurrent: ClassVar[int] = 16
-    """Messages of concurrent routes that may run at once."""
-    max_strikes: ClassVar[int] = 20
-    """Faulty frames and refused floods at which the connection is closed."""
-
-    max_groups: ClassVar[int] = 100
-    """Groups that a client may be in by its own JOINs."""
-
-    group_rules: ClassVar[Iterable[tuple[Any, Any]]] = ()
-    """`(regex, method name or function)` pairs: the groups that clients may join; the function
-    may refuse, and what it returns is the answer."""
-    connect_hooks: ClassVar[tuple[Any, ...]] = ()
-    disconnect_hooks: ClassVar[tuple[Any, ...]] = ()
     _declared: ClassVar[Declaration]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

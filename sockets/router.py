@@ -8,7 +8,8 @@ from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind, name_of, unwrap
-from .declaration import check_attribute, group_rule
+from .attributes import check_attribute
+from .declaration import group_rule
 from .exceptions import DeclarationError, suggest
 from .handlers import RoutedSocketHandler
 from .routes import Key, Route, RouteOptions

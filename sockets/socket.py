@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
@@ -14,6 +14,7 @@ from django.http import HttpHeaders
 from django.utils.functional import cached_property
 
 from .answers import Answers
+from .attributes import Attributes
 from .broadcasts import Action, Broadcast, Event, Exclude, Target, check_fields, ids_of
 from .calls import Calls
 from .exceptions import CloseCode, Disconnected, LanesBusy
@@ -21,8 +22,6 @@ from .hub import Hub
 from .member import Member
 from .messages import Frame, check_status, current_message
 from .outbox import Outbox, Send
-from .protocols.base import Protocol
-from .protocols.native import Native
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
 from .senders import send
@@ -37,23 +36,13 @@ logger = logging.getLogger("sockets")
 NOT_LOGGED_IN = "You are not logged in; log in and reload."
 
 
-class ClientSocket:
+class ClientSocket(Attributes):
     """The outgoing half of a connection.
 
     Sends, replies and closes act at the call, from any thread and colour, in the order of
     the calls. What they return may be awaited, which waits for a client that reads slowly,
     or forgotten, which loses nothing.
     """
-
-    protocols: ClassVar[tuple[Protocol, ...]] = (Native(),)
-    """The wire formats on offer; a client that asks for no subprotocol gets the first."""
-    refuse_at_handshake: ClassVar[bool] = False
-    """Refuse clients with an HTTP 403 instead of accepting and closing with a code."""
-    outbox_bytes: ClassVar[int] = 1024 * 1024
-    """Bytes that may wait for a slow client before its handlers wait too."""
-    tracked: ClassVar[bool] = True
-    """Have a row of the model `Socket` for each connection."""
-    view_class: ClassVar[type | None] = None
 
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
         self.scope: Scope = scope

@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.urls import path
 
 from sockets import Route, RoutedSocketHandler, SocketRouter
-from sockets.declaration import LIMITS, NEVER_CALLED
+from sockets.attributes import LIMITS
+from sockets.declaration import NEVER_CALLED
 from sockets.exceptions import DeclarationError
 
 from .clients import Client, client_of

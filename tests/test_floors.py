@@ -10,9 +10,9 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf encoding faults",
-    1: "sync lanes lane outbox answers calls streams hooks strikes sessions layers schemas patterns arguments "
-    "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
-    "declaration",
+    1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
+    "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
+    "attributes declaration",
     2: "broadcasts brokers identity rows lease registry member members watch hub senders groups "
     "models",
     3: "socket handlers",
@@ -33,7 +33,8 @@ WITHIN_A_FLOOR = {
     "arguments": "schemas",
     "routes": "arguments",
     "built_in": "routes",
-    "declaration": "arguments built_in protocols.base routes",
+    "attributes": "arguments protocols.base protocols.native routes",
+    "declaration": "arguments attributes built_in routes",
     "lane": "lanes",
     "hooks": "arguments",
     "layers": "declaration routes",
@@ -56,6 +57,7 @@ WITHIN_A_FLOOR = {
 }
 IN_FUNCTIONS = {
     ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
+    ("models", "geoip"): "its module needs the extra geoip, which only those who call it have",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "core", "common", "mixins"}
 

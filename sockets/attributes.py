@@ -1,0 +1,85 @@
+"""What may be set on a handler class, or on a router for its handler: names, defaults, checks."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from .arguments import Function
+from .exceptions import DeclarationError
+from .protocols.base import Protocol
+from .protocols.native import Native
+from .routes import Key, Route, is_timeout
+
+RouteLike = Route | tuple[Key, str | Function]
+
+
+class Attributes:
+    """The class attributes of a handler."""
+
+    routes: ClassVar[Iterable[RouteLike]] = ()
+    """`(key, method name or function)` pairs and `Route` objects; the last match wins."""
+    group_rules: ClassVar[Iterable[RouteLike]] = ()
+    """`(regex, method name or function)` pairs: the groups that clients may join. The function
+    may refuse, and what it returns is the answer."""
+    connect_hooks: ClassVar[tuple[Any, ...]] = ()
+    disconnect_hooks: ClassVar[tuple[Any, ...]] = ()
+    view_class: ClassVar[type | None] = None
+
+    protocols: ClassVar[tuple[Protocol, ...]] = (Native(),)
+    """The wire formats on offer; a client that asks for no subprotocol gets the first."""
+    login_required: ClassVar[bool] = False
+    """Turn anonymous clients away: their first frame is answered with RECONNECT, then 4401."""
+    refuse_at_handshake: ClassVar[bool] = False
+    """Refuse clients with an HTTP 403 instead of accepting and closing with a code."""
+    tracked: ClassVar[bool] = True
+    """Have a row of the model `Socket` for each connection."""
+    uses_channel_layer: ClassVar[bool] = False
+    """Have `channel_layer` and `channel_name`, and the layer's events brought to methods."""
+    groups: ClassVar[Iterable[str] | None] = None
+    """Groups of the channel layer to be in; implies `uses_channel_layer`."""
+
+    timeout: ClassVar[float | None] = 60.0
+    """Seconds that a message may take, where its route says nothing else."""
+    max_frame_bytes: ClassVar[int] = 65536
+    """Bytes of the largest frame."""
+    max_waiting: ClassVar[int] = 64
+    """Messages that may wait behind the one being handled."""
+    max_concurrent: ClassVar[int] = 16
+    """Messages of concurrent routes that may run at once."""
+    max_strikes: ClassVar[int] = 20
+    """Faulty frames and refused floods at which the connection is closed."""
+    max_groups: ClassVar[int] = 100
+    """Groups that a client may be in when it asks to join one more."""
+    outbox_bytes: ClassVar[int] = 1024 * 1024
+    """Bytes that may wait for a slow client before its handlers wait too."""
+
+
+DEFAULTS = {name: value for name, value in vars(Attributes).items() if not name.startswith("_")}
+LIMITS = tuple(name for name, default in DEFAULTS.items() if type(default) is int)
+SWITCHES = tuple(name for name, default in DEFAULTS.items() if type(default) is bool)
+ATTRIBUTES = (*LIMITS, *SWITCHES, "timeout", "protocols", "groups", "routes", "group_rules")
+
+
+def check_attribute(name: str, value: Any, where: str) -> None:
+    """Raise `DeclarationError` where an attribute of a handler has a value that cannot work."""
+    if name in LIMITS:
+        fits, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+    elif name in SWITCHES:
+        fits, expected = type(value) is bool, "True or False"
+    elif name == "timeout":
+        fits, expected = is_timeout(value), "seconds, more than 0, or None for no limit"
+    elif name == "protocols":
+        fits = isinstance(value, tuple | list) and bool(value)
+        fits = fits and all(isinstance(protocol, Protocol) for protocol in value)
+        expected = "a tuple of protocols, at least one"
+    elif name == "groups":
+        fits = value is None or (isinstance(value, Iterable) and not isinstance(value, str))
+        fits = fits and all(isinstance(group, str) for group in value or ())
+        expected = "None or a list of names"
+    elif name in ("routes", "group_rules"):
+        fits = isinstance(value, Iterable) and not isinstance(value, str)
+        first = "key" if name == "routes" else "regex"
+        expected = f"a list of ({first}, method name or function)"
+    else:
+        return
+    if not fits:
+        raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
