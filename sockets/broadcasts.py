@@ -1,8 +1,9 @@
 """What is told to many connections at once, and the text in which processes pass it on."""
 
+import logging
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -13,6 +14,8 @@ from .protocols.base import Protocol
 
 if TYPE_CHECKING:
     from .member import Member
+
+logger = logging.getLogger("sockets")
 
 Kind = Literal["ids", "group", "path", "session", "user"]
 Place = tuple[Kind, str]
@@ -33,19 +36,33 @@ class Deed(msgspec.Struct, frozen=True, array_like=True):
     """What is to be done to each connection that is meant."""
 
     def apply(self, members: "Iterable[Member]") -> None:
+        """Do it; what fails with one of them is logged and stops none of the others."""
+        do = self.doing()
+        for member in members:
+            try:
+                do(member)
+            except Exception:
+                logger.exception("A broadcast cannot be brought to %s", member.id)
+
+    def doing(self) -> "Callable[[Member], None]":
+        """What does it to one connection after another."""
         raise NotImplementedError
 
 
 class FrameDeed(Deed, frozen=True, array_like=True):
     """Sends a frame, encoded once for each protocol in use."""
 
-    def apply(self, members: "Iterable[Member]") -> None:
+    def doing(self) -> "Callable[[Member], None]":
         frames: dict[Protocol, Frame | None] = {}
-        for member in members:
+
+        def deliver(member: "Member") -> None:
             protocol = member.protocol
             if protocol not in frames:
+                frames[protocol] = None  # where it fails, it fails once
                 frames[protocol] = self.encode(protocol)
             member.deliver(frames[protocol])
+
+        return deliver
 
     def encode(self, protocol: Protocol) -> Frame | None:
         raise NotImplementedError
@@ -75,7 +92,7 @@ class Action(FrameDeed, frozen=True, array_like=True, tag="action"):
     def of(cls, name: str, fields: dict[str, Any]) -> "Action":
         """Encodes the fields now, so that their faults show at the call."""
         check_fields(fields)
-        return cls(name, msgspec.Raw(encode_json(fields)))
+        return cls(plain_text(name, "a type"), msgspec.Raw(encode_json(fields)))
 
     def encode(self, protocol: Protocol) -> Frame | None:
         return protocol.action(self.name, decode_json(self.fields))
@@ -88,10 +105,7 @@ class Text(FrameDeed, frozen=True, array_like=True, tag="text"):
 
     @classmethod
     def of(cls, text: str) -> "Text":
-        if not isinstance(text, str):
-            raise TypeError(f"expected text, got a {type(text).__name__}")
-        text.encode()  # a lone surrogate is the caller's fault, not the connections'
-        return cls(text)
+        return cls(plain_text(text, "text"))
 
     def encode(self, protocol: Protocol) -> Frame | None:
         return self.text
@@ -103,21 +117,19 @@ class Close(Deed, frozen=True, array_like=True, tag="close"):
 
     @classmethod
     def of(cls, code: int, reason: str) -> "Close":
-        if not 1000 <= code <= 4999:
+        if not isinstance(code, int) or not 1000 <= code <= 4999:
             raise ValueError(f"expected a close code from 1000 to 4999, got {code!r}")
-        return cls(int(code), reason)
+        return cls(int(code), plain_text(str(reason), "a reason"))
 
-    def apply(self, members: "Iterable[Member]") -> None:
-        for member in members:
-            member.close(self.code, self.reason)
+    def doing(self) -> "Callable[[Member], None]":
+        return lambda member: member.close(self.code, self.reason)
 
 
 class LogOut(Deed, frozen=True, array_like=True, tag="log out"):
     """Tells the client to log in again, and closes."""
 
-    def apply(self, members: "Iterable[Member]") -> None:
-        for member in members:
-            member.log_out()
+    def doing(self) -> "Callable[[Member], None]":
+        return lambda member: member.log_out()
 
 
 class NewSession(Deed, frozen=True, array_like=True, tag="new session"):
@@ -129,9 +141,8 @@ class NewSession(Deed, frozen=True, array_like=True, tag="new session"):
     key: str
     user: str
 
-    def apply(self, members: "Iterable[Member]") -> None:
-        for member in members:
-            member.move_to_session(self.key, self.user)
+    def doing(self) -> "Callable[[Member], None]":
+        return lambda member: member.move_to_session(self.key, self.user)
 
 
 class Probe(Deed, frozen=True, array_like=True, tag="probe"):
@@ -139,16 +150,18 @@ class Probe(Deed, frozen=True, array_like=True, tag="probe"):
 
     wait: float
 
-    def apply(self, members: "Iterable[Member]") -> None:
-        for member in members:
-            member.probe(self.wait)
+    def doing(self) -> "Callable[[Member], None]":
+        return lambda member: member.probe(self.wait)
+
+
+AnyDeed = Event | Action | Text | Close | LogOut | NewSession | Probe
 
 
 class Broadcast(msgspec.Struct, frozen=True, array_like=True):
     """A deed and whom it concerns. `delay` is how many seconds receivers wait with it."""
 
     target: Target
-    deed: Event | Action | Text | Close | LogOut | NewSession | Probe
+    deed: AnyDeed
     exclude: tuple[uuid.UUID, ...] = ()
     delay: float = 0.0
 
@@ -187,6 +200,20 @@ def unpack(text: str) -> Broadcast | None:
     """
     envelope = _decode(text)
     return None if envelope.origin == origin else envelope.broadcast
+
+
+def plain_text(value: str, what: str) -> str:
+    """The text as it is passed on; raises where it is none, or none that can be encoded."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected {what}, got {value!r}")
+    text = str.__str__(value)  # of SafeString and other subclasses, too
+    text.encode()  # a lone surrogate is the caller's fault, not the connections'
+    return text
+
+
+def group_name(name: str) -> str:
+    """The name of a group, checked to be one."""
+    return plain_text(name, "the name of a group")
 
 
 def check_fields(fields: dict[str, Any]) -> None:

@@ -2,46 +2,50 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Collection, Iterator
+from functools import cached_property
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from channels.layers import InMemoryChannelLayer, channel_layers
+from django.core.signals import setting_changed
 
 from .conf import get_settings
 from .exceptions import DeclarationError
+from .listener import Joined, Listener, Take, finish, is_pubsub
 from .sync import DONE
-
-Take = Callable[[str], None]
 
 logger = logging.getLogger("sockets")
 
-EVERYONE = "sockets"
+EVERYONE = "sockets.everyone"
 """The address at which all processes listen."""
-RETRY = 1.0
-"""Seconds before a layer that failed is asked again."""
-RENEWAL = 60.0
-"""Seconds between two renewals of the addresses: layers forget groups, at restarts or with age."""
-POLL = 2
-"""Seconds that one question to Redis waits for an event."""
 PATIENCE = 2.0
-"""Seconds that the layer has for what it is told at the end."""
-BATCH = 512 * 1024
+"""Seconds that the layer has for what still waits at the end, and then to be left."""
+BATCH = 128 * 1024
 """Characters that go together at most, beyond the first text."""
 LIMIT = 64 * 1024 * 1024
 """Characters that may wait for a layer that is slow; what is more is dropped and counted."""
+QUIET = 1.0
+"""Seconds between two errors in the log."""
+
+CAPACITY = 10_000
+"""Events that may wait for a process: the usual hundred come while a loop is busy for a moment."""
+EXPIRY = 600
+"""Seconds after which the layer forgets the addresses of a process that was killed."""
 
 
 class LocalBroker:
     """For a project of one process: there are no others to tell."""
 
     lost = 0
+    """How many broadcasts did not reach another process, as far as the sender knows."""
 
-    async def listen(self, address: str, take: Take, on_joined: Callable[[], None]) -> None:
+    async def listen(self, address: str, take: Take, on_joined: Joined) -> None:
         """Hand the texts for this address, and for everyone, to `take`; return once they come.
 
-        `on_joined` is called whenever listening began, for what was said before was missed.
+        `on_joined` is called whenever listening began or had a gap, for then something may
+        have been missed.
         """
 
     def publish(self, addresses: Collection[str], text: str) -> Awaitable[None]:
@@ -56,39 +60,38 @@ class LayerBroker(LocalBroker):
     """Carries texts as events of a channel layer, whatever its kind.
 
     Addresses are groups, because all kinds of layers have them. While one event is on its
-    way, what follows it is gathered into the next, so that a burst is few events: layers
-    hold a hundred of them and drop the rest.
+    way, what follows it is gathered into the next, so that a burst is few events. Who listens
+    hears the texts of one sender in their order.
     """
 
     def __init__(self, alias: str) -> None:
-        # An instance of our own, whose channels share no queue with those of consumers.
-        self._layer: Any = channel_layers.make_backend(alias)
-        if hasattr(self._layer, "brpop_timeout"):
-            # channels_redis waits this long for an event; redis-py 8 gives up after 5 s.
-            self._layer.brpop_timeout = min(self._layer.brpop_timeout, POLL)
+        self._alias = alias
         self._waiting: list[tuple[str, str]] = []
-        self._size = 0
+        self._number = self._size = 0
         self._taken: asyncio.Future[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
-        self._listening: list[asyncio.Task[None]] = []
-        self._channel = ""
-        self._address = ""
+        self._listener: Listener | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._quiet_until = 0.0
 
-    async def listen(self, address: str, take: Take, on_joined: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        first = loop.create_future()
-        self._address = address
-        self._listening = [
-            loop.create_task(self._read(take, on_joined, first)),
-            loop.create_task(self._renew()),
-        ]
-        await first
+    @cached_property
+    def _layer(self) -> Any:
+        """A layer of our own, whose channels share no queue with those of consumers."""
+        spare = _spare_layers(self._alias)
+        return spare.pop() if spare else _make_layer(self._alias)
+
+    async def listen(self, address: str, take: Take, on_joined: Joined) -> None:
+        self._listener = Listener(self._layer, (address, EVERYONE), take, on_joined)
+        self._listening = asyncio.create_task(self._listener.run())
+        await self._listener.begun()
 
     def publish(self, addresses: Collection[str], text: str) -> Awaitable[None]:
-        if self._size > LIMIT:
-            self._lose(1, "it is too slow")
+        if self._stopped or self._size > LIMIT:
+            self._lose(len(addresses), "it was left" if self._stopped else "it is too slow")
             return DONE
         loop = asyncio.get_running_loop()
+        self._number += len(addresses)
         self._size += len(text) * len(addresses)
         self._waiting += [(address, text) for address in addresses]
         if self._taken is None:
@@ -98,75 +101,61 @@ class LayerBroker(LocalBroker):
         return self._taken
 
     async def stop(self) -> None:
-        for task in self._listening:
-            task.cancel()
-        tasks = [*self._listening, *filter(None, [self._publishing])]
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._listening is not None:
+            self._listening.cancel()
+        if tasks := [task for task in (self._listening, self._publishing) if task is not None]:
+            await asyncio.wait(tasks, timeout=PATIENCE)
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._lose(self._number, f"it did not take them within {PATIENCE:g} s")
         try:
             async with asyncio.timeout(PATIENCE):
-                if tasks:
-                    await asyncio.wait(tasks)
                 await self._leave()
+            _spare_layers(self._alias).append(self._layer)
         except Exception as fault:
-            logger.error("The channel layer could not be left: %r", fault)
+            logger.error("The channel layer could not be left: %s", _name_of(fault))
+
+    async def _leave(self) -> None:
+        try:
+            if self._listener is not None:
+                await self._listener.leave()
+        finally:
+            await _disconnect(self._layer)
 
     async def _publish(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            taken, self._taken = self._taken, None
-            for address, texts in _batches(waiting):
-                await self._send(address, texts)
-            if taken is not None and not taken.done():
-                taken.set_result(None)
-        self._publishing = None
+        taken = None
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                taken, self._taken = self._taken, None
+                for address, texts in _batches(waiting):
+                    await self._send(address, texts)
+                finish(taken)
+        finally:
+            self._publishing = None
+            finish(taken)
+            finish(self._taken)
 
     async def _send(self, address: str, texts: list[str]) -> None:
         try:
             await self._layer.group_send(address, {"type": "sockets.broadcast", "texts": texts})
         except Exception as fault:
-            self._lose(len(texts), repr(fault))
-        finally:
-            self._size -= sum(map(len, texts))
+            self._lose(len(texts), _name_of(fault))
+        self._number -= len(texts)
+        self._size -= sum(map(len, texts))
 
     def _lose(self, number: int, why: str) -> None:
         self.lost += number
-        logger.error(
-            "%d broadcasts did not reach the other processes (%d so far): %s",
-            number, self.lost, why,
-        )  # fmt: skip
-
-    async def _read(self, take: Take, on_joined: Callable[[], None], first: Any) -> None:
-        while True:
-            try:
-                self._channel = self._channel or await self._layer.new_channel()
-                await self._join()
-                on_joined()
-                _finish(first)
-                while True:
-                    for text in (await self._layer.receive(self._channel))["texts"]:
-                        take(text)
-            except Exception:
-                _finish(first)
-                logger.exception("The channel layer failed; listening again in %g s", RETRY)
-                await asyncio.sleep(RETRY)
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEWAL)
-            try:
-                await self._join()
-            except Exception as fault:
-                logger.warning("The channel layer did not renew our addresses: %r", fault)
-
-    async def _join(self) -> None:
-        for group in (EVERYONE, self._address):
-            await self._layer.group_add(group, self._channel)
-
-    async def _leave(self) -> None:
-        if self._channel:
-            for group in (EVERYONE, self._address):
-                await self._layer.group_discard(group, self._channel)
-        if disconnect := _disconnect_of(self._layer):
-            await disconnect()
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            logger.error(
+                "The channel layer did not take broadcasts for other processes (%d so far): %s",
+                self.lost, why,
+            )  # fmt: skip
 
 
 def make_broker() -> LocalBroker:
@@ -187,31 +176,66 @@ def make_broker() -> LocalBroker:
     return LayerBroker(alias)
 
 
-def _batches(waiting: list[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
-    """The texts in their order, those that follow one another to the same address together."""
-    for address, texts in groupby(waiting, key=itemgetter(0)):
-        batch: list[str] = []
-        size = 0
-        for _, text in texts:
-            if batch and size + len(text) > BATCH:
-                yield address, batch
-                batch, size = [], 0
-            batch.append(text)
-            size += len(text)
-        yield address, batch
+_spare: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, list[Any]]]" = WeakKeyDictionary()
+"""Layers that were left. They are used again, as channels_redis keeps each as long as its loop."""
 
 
-def _disconnect_of(layer: Any) -> Any:
-    """What closes the layer's connections of this loop; kinds that have nothing for it keep them.
+def _spare_layers(alias: str) -> list[Any]:
+    return _spare.setdefault(asyncio.get_running_loop(), {}).setdefault(alias, [])
+
+
+def _make_layer(alias: str) -> Any:
+    layer = channel_layers.make_backend(alias)
+    own = vars(layer)  # the pub/sub layer takes any other look at it for use in this loop
+    if "capacity" in own:
+        layer.capacity, layer.channel_capacity = max(layer.capacity, CAPACITY), []
+    if "group_expiry" in own:
+        layer.group_expiry = min(layer.group_expiry, EXPIRY)
+    return layer
+
+
+async def _disconnect(layer: Any) -> None:
+    """Close the layer's connections of this loop, where its kind has a way to.
 
     channels_redis' core has a method for it. Its pub/sub layer has `flush`, which touches nothing
     but this process there, while other kinds' `flush` deletes what belongs to all.
     """
-    if type(layer).__name__ == "RedisPubSubChannelLayer":
-        return layer.flush
-    return getattr(layer, "close_pools", None)
+    if is_pubsub(layer):
+        await layer.flush()
+    elif close := getattr(layer, "close_pools", None):
+        await close()
 
 
-def _finish(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
+def _name_of(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {fault}"  # not all have a repr that tells more than a type
+
+
+def _batches(waiting: list[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """The texts as few events. One for everyone and one for an address keep their order."""
+    for _, stretch in groupby(waiting, key=lambda pair: pair[0] == EVERYONE):
+        by_address: dict[str, list[str]] = {}
+        for address, text in stretch:
+            by_address.setdefault(address, []).append(text)
+        for address, texts in by_address.items():
+            for batch in _cut(texts):
+                yield address, batch
+
+
+def _cut(texts: list[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and size + len(text) > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    yield batch
+
+
+def _forget_layers(*, setting: str, **kwargs: object) -> None:
+    if setting == "CHANNEL_LAYERS":
+        _spare.clear()
+
+
+setting_changed.connect(_forget_layers, dispatch_uid="sockets.brokers")

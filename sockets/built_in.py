@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from .exceptions import SocketError, TooManyMessages
-from .messages import Message
+from .messages import Message, answer_of
 from .routes import Route
 
 
@@ -37,8 +37,10 @@ async def on_join(socket: Any, message: Message, *, group: str) -> Any:
     answer = await _rule_of(socket, message, group).call(socket, message)
     if answer is False:
         raise SocketError("You may not join this group.", status=403)
-    socket.join(group)
-    return None if answer is True else answer
+    answer = None if answer is True else answer
+    if answer_of(answer)[1] < 400:
+        socket.join(group)
+    return answer
 
 
 async def on_leave(socket: Any, message: Message, *, group: str) -> None:

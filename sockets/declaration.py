@@ -127,22 +127,25 @@ class Declaration:
                 f"{self._handler.__qualname__}.group_rules: expected (regex, method name or "
                 f"function), got {given!r}"
             ) from None
-        return group_rule(pattern, self._named(function) if isinstance(function, str) else function)
+        if isinstance(function, str):
+            function = self._named(function, "group_rules")
+        return group_rule(pattern, function)
 
-    def _named(self, name: str) -> Function:
+    def _named(self, name: str, where: str = "routes") -> Function:
         missing = object()
+        where = f"{self._handler.__qualname__}.{where}"
         if getattr(self._handler, name, missing) is getattr(self._base, name, None):
             raise DeclarationError(
-                f"{self._handler.__qualname__}.routes names {name!r}, which is a handler's own "
-                "attribute; write a method of another name"
+                f"{where} names {name!r}, which is a handler's own attribute; write a method of "
+                "another name"
             )
         try:
             return unwrap(getattr(self._handler, name))
         except AttributeError:
             methods = [name for name in dir(self._handler) if not name.startswith("_")]
             raise DeclarationError(
-                f"{self._handler.__qualname__}.routes names the method {name!r}, which does not "
-                f"exist; {suggest(name, methods)}"
+                f"{where} names the method {name!r}, which does not exist; "
+                f"{suggest(name, methods)}"
             ) from None
 
     def _own(self, name: str) -> Function | None:

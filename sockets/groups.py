@@ -10,19 +10,30 @@ once. `exclude` takes a handler, a row, its id, or a list of them. All return No
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.utils.asyncio import async_unsafe
 
-from .broadcasts import Action, Broadcast, Close, Event, Exclude, Target, ids_of
+from .broadcasts import (
+    Action,
+    AnyDeed,
+    Broadcast,
+    Close,
+    Event,
+    Exclude,
+    Target,
+    group_name,
+    ids_of,
+)
 from .exceptions import CloseCode
 from .senders import asend, send, when_committed
-from .sync import is_beneath_thread
+from .sync import blocking, is_beneath_thread
 
 
+@blocking
 def send_json(name: str, content: Any, *, exclude: Exclude = None, immediate: bool = False) -> None:
     """Send an event to the group's members."""
     _send(name, Event.of(content), exclude, immediate)
 
 
+@blocking
 def send_action(
     name: str, type: str, /, *, exclude: Exclude = None, immediate: bool = False, **fields: Any
 ) -> None:
@@ -30,6 +41,7 @@ def send_action(
     _send(name, Action.of(type, fields), exclude, immediate)
 
 
+@blocking
 def close(
     name: str,
     code: int = CloseCode.NORMAL,
@@ -65,22 +77,20 @@ async def aclose(
     await _asend(name, Close.of(code, reason), exclude, immediate)
 
 
-@async_unsafe("You cannot call this from an async context; await its twin, such as asend_json.")
-def _send(name: str, deed: Event | Action | Close, exclude: Exclude, immediate: bool) -> None:
+def _send(name: str, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
     broadcast = _broadcast(name, deed, exclude)
-    when_committed(lambda: send(broadcast), immediate)
+    if immediate:
+        send(broadcast)
+    else:
+        when_committed(lambda: send(broadcast))
 
 
-async def _asend(
-    name: str, deed: Event | Action | Close, exclude: Exclude, immediate: bool
-) -> None:
+async def _asend(name: str, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
     if is_beneath_thread():  # which may be inside a transaction
         await sync_to_async(_send)(name, deed, exclude, immediate)
     else:
         await asend(_broadcast(name, deed, exclude))
 
 
-def _broadcast(name: str, deed: Event | Action | Close, exclude: Exclude) -> Broadcast:
-    if not isinstance(name, str):
-        raise TypeError(f"expected the name of a group, got {name!r}")
-    return Broadcast(Target("group", name), deed, ids_of(exclude))
+def _broadcast(name: str, deed: AnyDeed, exclude: Exclude) -> Broadcast:
+    return Broadcast(Target("group", group_name(name)), deed, ids_of(exclude))

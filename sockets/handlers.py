@@ -115,10 +115,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                     await hook(self, {"type": "websocket.connect"})
                     if self._closed is not None:
                         return False
-                if self._session_used:
-                    await self._save_session()
+                await self._save_session()
                 await self._accept()
-                return True
+                return self._closed is None
         except BaseException as fault:
             if self._is_ending(fault):
                 raise
@@ -144,6 +143,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _refuse(self, fault: BaseException) -> None:
         error = error_of(fault, f"A connect hook of {self._where()}")
         self._outbox.drop_waiting()
+        self._member.leave()
         if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
             self._open_outbox()
             self._receive = self._log_out  # type: ignore[method-assign]
@@ -174,7 +174,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
-        self._member.heard = True
+        if self._member.due:
+            self._member.hear()
         try:
             if len(frame) > self._surely_small:
                 check_size(frame, self.max_frame_bytes)
@@ -222,10 +223,12 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._close(fault.close_code, fault.details)
 
     async def _handle(self, message: Message, route: Route) -> None:
+        if self._closed is not None:
+            return  # the message before this one closed, and the reader is yet to notice
         current_message.set(message)
         try:
             value = await route.call(self, message)
-            if self._session_used and type(value) not in STREAMS:
+            if self._session_changes and type(value) not in STREAMS:
                 await self._save_session()
             if type(value) is dict:
                 self._answers.send(message, value)
@@ -254,8 +257,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
         with suppress(EndOfStream):
             await send_parts(stream, send)
-        if self._session_used:
-            await self._save_session()
+        await self._save_session()
         self._answers.end(message, self._protocol.end(message))
 
     def _report(self, message: Message, fault: BaseException) -> None:
@@ -310,7 +312,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         hooks = self._declared.disconnect_hooks
         if hooks and self._registered:
             await self._hub.registry.deactivate(self.row)
-        if hooks or self._session_used:
+        if hooks or self._session_changes:
             # On a lane of their own: a handler's thread may still be busy on this one's.
             async with lane_of(self._mailbox.lanes):
                 hooks = [*hooks, save_session]
@@ -319,8 +321,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
 async def save_session(socket: RoutedSocketHandler, event: Event) -> None:
     """Save what the disconnect hooks, or functions that failed, changed in the session."""
-    if socket._session_used:
-        await socket._save_session()
+    await socket._save_session()
 
 
 class EndOfStream(Exception):

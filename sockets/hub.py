@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Collection
@@ -125,6 +126,10 @@ class Hub:
             self.members.deliver(broadcast)
         except Exception:
             logger.exception("A broadcast cannot be brought to %r", broadcast.target)
+
+
+# The loops of a process do not run in its forks.
+os.register_at_fork(after_in_child=Hub._by_loop.clear)
 
 
 def address_of(process_id: uuid.UUID) -> str:

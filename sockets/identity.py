@@ -3,21 +3,28 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
-from django.db.models import CharField, QuerySet, Value
+from django.core.exceptions import ValidationError
+from django.db import router
+from django.db.models import CharField, Model, QuerySet, Value
 from django.db.models.functions import Cast
 from django.utils import timezone
 
 from .broadcasts import Place
 from .scope import Scope, get_user
+from .sessions import find_session
 
 CHUNK = 10_000
-"""Values that one query names: SQLite takes 32,766 at most (SQLITE_MAX_VARIABLE_NUMBER)."""
+"""Sessions, and users, that one query names: SQLite takes 32,766 values at most
+(SQLITE_MAX_VARIABLE_NUMBER)."""
+
+Query = QuerySet[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -26,18 +33,31 @@ class Identity:
 
     session_key: str = ""
     store: type[SessionBase] | None = None
+    session_found: bool = False
+    """Whether the session was loaded: a key that nobody looked up is any text of the client's."""
     user_pk: Any = None
-    is_stored: bool = False
-    """Whether the user is one of the project's user model, and no token's or service's."""
+    user_found: bool = False
+    """Whether the user is an active one of the project's users, and no token's or service's."""
 
     @classmethod
     def of(cls, scope: Scope) -> "Identity":
         session, user = scope.get("session"), get_user(scope)
         key = getattr(session, "session_key", None) or ""
+        if not (key.isascii() and key.isprintable()):
+            key = ""  # no database can hold it
         store = session.__class__ if isinstance(session, SessionBase) else None
-        if not user.is_authenticated:
-            return cls(key, store)
-        return cls(key, store, user.pk, isinstance(user, get_user_model()))
+        pk, user_found = user.pk if user.is_authenticated else None, False
+        if pk is not None and isinstance(user, get_user_model()):
+            pk, user_found = _read_pk(pk), getattr(user, "is_active", True)
+        return cls(key, store, bool(key) and _was_found(session), pk, user_found)
+
+    @property
+    def user_id(self) -> Any:
+        """The user as a row can link it; None for a service that has a name in place of a key."""
+        try:
+            return _read_pk(self.user_pk)
+        except ValidationError:
+            return None
 
     @property
     def places(self) -> set[Place]:
@@ -64,56 +84,57 @@ def find_ended(identities: Iterable[Identity]) -> tuple[set[str], set[Any]]:
     they are in one database; those of other engines one by one, of the engine.
     """
     identities = set(identities)
-    users = {identity.user_pk for identity in identities if identity.is_stored}
+    users = {identity.user_pk for identity in identities if identity.user_found}
     sessions = {
-        identity.session_key: identity.store for identity in identities if identity.session_key
+        identity.session_key: identity.store
+        for identity in identities
+        if identity.session_found and identity.store
     }
     in_database = {
-        key: store for key, store in sessions.items() if store and issubclass(store, DatabaseStore)
+        key: store for key, store in sessions.items() if issubclass(store, DatabaseStore)
     }
-    living = _ask([*_session_queries(in_database), *_user_queries(list(users))])
+    living = _ask(_session_queries(in_database), _user_queries(list(users)))
     ended = in_database.keys() - living["session"]
     for key in sessions.keys() - in_database.keys():
-        store = sessions[key]
-        if store is not None and _has_ended(store, key):
+        if find_session(sessions[key], key) is None:
             ended.add(key)
-    to_python = get_user_model()._meta.pk.to_python  # a UUID is written in several ways
-    return ended, users - set(map(to_python, living["user"]))
+    return ended, users - set(map(_read_pk, living["user"]))
 
 
-def _has_ended(store: type[SessionBase], key: str) -> bool:
-    session = store(key)
-    data = session.load()
-    if issubclass(store, CookieStore):
-        return not data  # it has the key of whatever it was given
-    if session.session_key not in (None, key):
-        session.delete()  # the file engine begins another in the place of one that expired
-    return bool(session.session_key != key)
+def _was_found(session: Any) -> bool:
+    data = getattr(session, "_session_cache", None)
+    # One of signed cookies has the key of whatever it was given.
+    return bool(data) if isinstance(session, CookieStore) else data is not None
 
 
-def _session_queries(stores: dict[str, Any]) -> Iterator[QuerySet[Any, Any]]:
+def _read_pk(pk: Any) -> Any:
+    """A user's primary key as its field has it: a UUID, for one, is written in several ways."""
+    return get_user_model()._meta.pk.to_python(pk)
+
+
+def _session_queries(stores: dict[str, Any]) -> Iterator[Query]:
     for store in set(stores.values()):
         keys = [key for key, other in stores.items() if other is store]
         for chunk in _chunks(keys):
-            yield _living(
-                store.get_model_class()._default_manager, "session", session_key__in=chunk,
-                expire_date__gt=timezone.now(),
-            )  # fmt: skip
+            conditions = {"session_key__in": chunk, "expire_date__gt": timezone.now()}
+            yield _living("session", store.get_model_class(), conditions)
 
 
-def _user_queries(users: list[Any]) -> Iterator[QuerySet[Any, Any]]:
+def _user_queries(users: list[Any]) -> Iterator[Query]:
     model = get_user_model()
     has_switch = any(field.name == "is_active" for field in model._meta.get_fields())
     active = {"is_active": True} if has_switch else {}
     for chunk in _chunks(users):
-        yield _living(model._default_manager, "user", pk__in=chunk, **active)
+        yield _living("user", model, {"pk__in": chunk, **active})
 
 
-def _living(manager: Any, kind: str, **conditions: Any) -> QuerySet[Any, Any]:
-    """A query for the kind and, as text, the primary key of what still is."""
-    key = Cast("pk", CharField(max_length=255))
-    query: QuerySet[Any, Any] = manager.filter(**conditions).order_by()
-    return query.values_list(Value(kind), key)
+def _living(kind: str, model: type[Model], conditions: dict[str, Any]) -> Query:
+    """A query for the kind and, as text, the primary key of what still is.
+
+    It goes to the database that is written to: a copy of it may not know a new session yet.
+    """
+    rows = model._default_manager.using(router.db_for_write(model)).filter(**conditions)
+    return rows.order_by().values_list(Value(kind), Cast("pk", CharField(max_length=255)))
 
 
 def _chunks(values: list[Any]) -> Iterator[list[Any]]:
@@ -121,13 +142,14 @@ def _chunks(values: list[Any]) -> Iterator[list[Any]]:
         yield values[start : start + CHUNK]
 
 
-def _ask(queries: list[QuerySet[Any, Any]]) -> dict[str, set[str]]:
-    """What the queries find, by kind; those of one database are asked as one."""
-    by_database: dict[str, list[QuerySet[Any, Any]]] = {}
-    for query in queries:
-        by_database.setdefault(query.db, []).append(query)
+def _ask(sessions: Iterator[Query], users: Iterator[Query]) -> dict[str, set[str]]:
+    """What the queries find, by kind; two of one database are asked as one."""
     found: dict[str, set[str]] = {"session": set(), "user": set()}
-    for first, *others in by_database.values():
-        for kind, key in first.union(*others, all=True) if others else first:
-            found[kind].add(key)
+    for pair in zip_longest(sessions, users):
+        queries = [query for query in pair if query is not None]
+        if len({query.db for query in queries}) == 1:
+            queries = [queries[0].union(*queries[1:], all=True)]
+        for query in queries:
+            for kind, key in query:
+                found[kind].add(key)
     return found

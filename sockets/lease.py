@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.apps import apps
-from django.db import DatabaseError, connections, router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
@@ -69,7 +69,7 @@ class Lease:
             batch = rows[start : start + BATCH]
             try:
                 self._upsert(batch)
-            except DatabaseError:
+            except Exception:  # a value that no driver takes is a ValueError, say
                 if not connections[self._alias].is_usable():
                     raise
                 failed += [row for row in batch if not self._insert_alone(row)]
@@ -107,7 +107,7 @@ class Lease:
     def _insert_alone(self, row: "Socket") -> bool:
         try:
             self._upsert([row])
-        except DatabaseError:
+        except Exception:
             logger.exception("The row at %r cannot be written; it goes on without", row.path)
             return False
         return True

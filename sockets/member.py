@@ -1,5 +1,6 @@
 """One connection as broadcasts find it: the places where it is, and what they may do to it."""
 
+import asyncio
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,8 +28,8 @@ class Member:
         self.places: set[Place] = set()
         self.groups: dict[str, None] = {}
         """The names of its groups, in the order in which it joined them."""
-        self.heard = True
-        """Whether the client sent anything since it was asked for a sign of life."""
+        self.due: list[asyncio.TimerHandle] = []
+        """What closes the connection unless the client gives a sign of life before."""
         self._socket = socket
         self._hub = hub
 
@@ -49,6 +50,8 @@ class Member:
     def leave(self) -> None:
         """Be found no more."""
         self._hub.members.remove(self)
+        self.groups.clear()
+        self._forget_due()
 
     def join_group(self, name: str) -> None:
         self._hub.members.enter(self, ("group", name))
@@ -74,22 +77,27 @@ class Member:
             return
         session = self._socket.scope["session"]
         session._session_key = key
-        self._change_identity(replace(self.identity, session_key=key))
+        self._change_identity(replace(self.identity, session_key=key, session_found=True))
 
     def probe(self, wait: float) -> None:
         """Ask the client for a sign of life, and close if none comes within `wait` seconds."""
         question = self.protocol.ping()
         if question is not None:
-            self.heard = False
             self._socket._deliver(question)
-            self._hub.loop.call_later(wait, self._look_whether_heard)
+            closing = (CloseCode.NO_PONG, "No sign of life.")
+            self.due.append(self._hub.loop.call_later(wait, self.close, *closing))
 
-    def _look_whether_heard(self) -> None:
-        if not self.heard:
-            self.close(CloseCode.NO_PONG, "No sign of life.")
-        elif self._socket._registered:
+    def hear(self) -> None:
+        """Take the sign of life that was asked for."""
+        self._forget_due()
+        if self._socket._registered:
             self._socket.row.last_ping = timezone.now()
             self._hub.registry.update(self._socket.row)
+
+    def _forget_due(self) -> None:
+        for closing in self.due:
+            closing.cancel()
+        self.due.clear()
 
     def _change_identity(self, identity: Identity) -> None:
         members = self._hub.members
@@ -100,7 +108,7 @@ class Member:
         self.identity = identity
         if "row" in vars(self._socket):
             row = self._socket.row
-            row.user_id = identity.user_pk
+            row.user_id = identity.user_id
             for name, value in session_fields(identity).items():
                 setattr(row, name, value)
             self._hub.registry.update(row)

@@ -73,8 +73,8 @@ class Members:
         if type(deed) is LogOut:
             self._remember((target.kind, target.name))
         found = self.find(target)
-        if broadcast.exclude:
-            found = [member for member in found if member.id not in broadcast.exclude]
+        if excluded := set(broadcast.exclude):
+            found = [member for member in found if member.id not in excluded]
         if found:
             deed.apply(found)
 

@@ -1,7 +1,6 @@
 """Live connections as rows."""
 
 import uuid
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +10,11 @@ from django.db import models
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
-from .broadcasts import Action, Broadcast, Close, Event, Exclude, Probe, Target, Text, ids_of
+from .broadcasts import AnyDeed, Close, Exclude, ids_of
 from .exceptions import CloseCode
-from .senders import in_transaction, send, when_committed
-
-FEW = 4
-"""Processes that are sent to one by one; what concerns more of them is sent to all."""
+from .recipients import Places, Recipients, address, send_to
+from .senders import asend, when_committed
+from .sync import blocking, is_beneath_thread
 
 
 class Process(models.Model):
@@ -33,42 +31,24 @@ class Process(models.Model):
         return str(self.id)
 
 
-class SocketQuerySet(models.QuerySet["Socket"]):
-    """A selection of live connections, which can be sent to.
+class SocketQuerySet(Recipients, models.QuerySet["Socket"]):
+    """A selection of live connections, which can be sent to."""
 
-    Inside `transaction.atomic()` what is sent goes out on commit, to those who were selected
-    at the call and to those who are then; with `immediate=True` it goes out at once.
-    `exclude` takes a handler, a row, its id, or a list of them.
-    """
+    def online(self) -> "SocketQuerySet":
+        """Those that are active and whose process is alive, by the database's clock."""
+        return self.filter(active=True, process__expires__gt=Now())
 
-    def send_json(self, content: Any, *, exclude: Exclude = None, immediate: bool = False) -> None:
-        """Send an event."""
-        self._send(Event.of(content), exclude, immediate)
+    @blocking
+    def mark_active(self) -> int:
+        """Set `active`, and return how many rows that concerned."""
+        return self.update(active=True)
 
-    def send_action(
-        self, type: str, /, *, exclude: Exclude = None, immediate: bool = False, **fields: Any
-    ) -> None:
-        """Send the event `{"type": type, ...fields}`."""
-        self._send(Action.of(type, fields), exclude, immediate)
+    @blocking
+    def mark_inactive(self) -> int:
+        """Unset `active`, and return how many rows that concerned."""
+        return self.update(active=False)
 
-    def send_str(self, text: str, *, exclude: Exclude = None, immediate: bool = False) -> None:
-        """Send a text frame as it is, in no protocol."""
-        self._send(Text.of(text), exclude, immediate)
-
-    def close(
-        self, code: int = CloseCode.NORMAL, reason: str = "", *, immediate: bool = False
-    ) -> None:
-        """Close the connections, which deletes their rows."""
-        self._send(Close.of(code, reason), None, immediate)
-
-    def cleanup_stale(self, wait: float = 10.0) -> None:
-        """Ask the clients for a PING; closed is who sends nothing within `wait` seconds.
-
-        The rows of those who do have the time in `last_ping`. Returns at once. Clients of
-        protocols that know no such question are not asked.
-        """
-        self._send(Probe(float(wait)), None, False)
-
+    @blocking
     def purge_inactive(self, minutes: float = 5.0) -> int:
         """Delete the rows that are not active and were last heard of `minutes` ago or before.
 
@@ -78,48 +58,9 @@ class SocketQuerySet(models.QuerySet["Socket"]):
         old = self.filter(active=False).alias(heard=heard)
         old = old.filter(heard__lte=Now() - timedelta(minutes=minutes))
         places = old._places()
-        rows = self.model._default_manager.using(self.db).filter(pk__in=list(places))
-        deleted = rows.delete()[0]
-        when_committed(lambda: _send_to(places, Close(CloseCode.NO_PONG, "Inactive."), ()))
-        return deleted
-
-    def online(self) -> "SocketQuerySet":
-        """Those that are active and whose process is alive, by the database's clock."""
-        return self.filter(active=True, process__expires__gt=Now())
-
-    def mark_active(self) -> int:
-        """Set `active`, and return how many rows that concerned."""
-        return self.update(active=True)
-
-    def mark_inactive(self) -> int:
-        """Unset `active`, and return how many rows that concerned."""
-        return self.update(active=False)
-
-    async def asend_json(
-        self, content: Any, *, exclude: Exclude = None, immediate: bool = False
-    ) -> None:
-        await sync_to_async(self._send)(Event.of(content), exclude, immediate)
-
-    async def asend_action(
-        self, type: str, /, *, exclude: Exclude = None, immediate: bool = False, **fields: Any
-    ) -> None:
-        await sync_to_async(self._send)(Action.of(type, fields), exclude, immediate)
-
-    async def asend_str(
-        self, text: str, *, exclude: Exclude = None, immediate: bool = False
-    ) -> None:
-        await sync_to_async(self._send)(Text.of(text), exclude, immediate)
-
-    async def aclose(
-        self, code: int = CloseCode.NORMAL, reason: str = "", *, immediate: bool = False
-    ) -> None:
-        await sync_to_async(self.close)(code, reason, immediate=immediate)
-
-    async def acleanup_stale(self, wait: float = 10.0) -> None:
-        await sync_to_async(self.cleanup_stale)(wait)
-
-    async def apurge_inactive(self, minutes: float = 5.0) -> int:
-        return await sync_to_async(self.purge_inactive)(minutes)
+        deleted = old.delete()[1]
+        when_committed(lambda: send_to(places, Close(CloseCode.NO_PONG, "Inactive.")))
+        return deleted.get(self.model._meta.label, 0)
 
     async def amark_active(self) -> int:
         return await self.aupdate(active=True)
@@ -127,33 +68,16 @@ class SocketQuerySet(models.QuerySet["Socket"]):
     async def amark_inactive(self) -> int:
         return await self.aupdate(active=False)
 
-    def _send(self, deed: Any, exclude: Exclude, immediate: bool) -> None:
-        excluded, places = ids_of(exclude), self._places()
-        if in_transaction():
-            # Who comes until the commit has seen what was before it.
-            when_committed(lambda: _send_to(places | self._places(), deed, excluded), immediate)
-        else:
-            _send_to(places, deed, excluded)
+    async def apurge_inactive(self, minutes: float = 5.0) -> int:
+        return await sync_to_async(self.purge_inactive)(minutes)
 
-    def _places(self) -> dict[uuid.UUID, uuid.UUID]:
-        """The ids of the selected connections, with those of their processes."""
-        return dict(self.values_list("pk", "process_id"))
+    def _places(self) -> Places:
+        # Django appends what an ordered union is ordered by.
+        return {pk: process for pk, process, *_ in self.values_list("pk", "process_id")}
 
 
-def _send_to(
-    places: Mapping[uuid.UUID, uuid.UUID], deed: Any, excluded: tuple[uuid.UUID, ...]
-) -> None:
-    ids = tuple(id for id in places if id not in excluded)
-    if ids:
-        processes = {places[id] for id in ids}
-        send(
-            Broadcast(Target("ids", ids=ids), deed),
-            processes if len(processes) <= FEW else None,
-        )
-
-
-class Socket(models.Model):
-    """One live connection, linked to its user and session.
+class Socket(Recipients, models.Model):
+    """One live connection, linked to its user and session, which can be sent to.
 
     The links have no constraint in the database: a session that ends while its socket's row
     is on its way must not fail the batch that it is written in.
@@ -199,3 +123,38 @@ class Socket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.path} ({self.user_id or 'anonymous'})"
+
+    @blocking
+    def cleanup_stale(self, wait: float = 10.0) -> None:
+        """Do what `cleanup_stale` of a selection does with the user's other sockets on this path.
+
+        Those of somebody who is not logged in are the others of the session.
+        """
+        self._others().cleanup_stale(wait)
+
+    def geoip(self) -> dict[str, Any] | None:
+        """Where the client's address is, as Django's `GeoIP2` has it; None where it is unknown.
+
+        A city's dict, or a country's with a database of countries. Needs the extra `geoip` and
+        the setting `GEOIP_PATH`.
+        """
+        from .geoip import locate
+
+        return locate(self.user_ip)
+
+    def _others(self) -> SocketQuerySet:
+        rows = type(self).objects.using(self._state.db).filter(path=self.path).exclude(pk=self.pk)
+        if self.user_id is not None:
+            return rows.filter(user=self.user_id)
+        if self.session_key:
+            return rows.filter(user=None, session_key=self.session_key)
+        return rows.none()
+
+    def _places(self) -> Places:
+        return {self.pk: self.process_id}
+
+    async def _asend(self, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
+        if is_beneath_thread():  # which may be inside a transaction
+            await super()._asend(deed, exclude, immediate)
+        else:
+            await asend(*address(self._places(), deed, ids_of(exclude)))

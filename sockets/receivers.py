@@ -1,5 +1,6 @@
 """What Django tells of logins, logouts and deletions, told to the sockets that they concern."""
 
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
@@ -56,8 +57,12 @@ def on_session_deleted(*, instance: Any, **kwargs: object) -> None:
         _tell(Broadcast(target, LogOut(), delay=GRACE))
 
 
-def on_user_saved(*, instance: Any, created: bool, **kwargs: object) -> None:
-    if not created and not getattr(instance, "is_active", True):
+def on_user_saved(
+    *, instance: Any, created: bool, update_fields: Collection[str] | None, **kwargs: object
+) -> None:
+    # A login saves `last_login` alone; some backends let in who is not active.
+    concerned = update_fields is None or "is_active" in update_fields
+    if concerned and not created and not getattr(instance, "is_active", True):
         _tell(Broadcast(Target("user", str(instance.pk)), LogOut()))
 
 

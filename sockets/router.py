@@ -85,6 +85,11 @@ class SocketRouter:
         It refuses by raising, or by returning False; what else it returns is the answer to
         the client. Of all rules that match, the one defined last decides.
         """
+        if callable(pattern) or _is_method(pattern):
+            raise DeclarationError(
+                f"expected a regex for the names of groups, got {pattern!r}; write "
+                '@socket.group(r"...")'
+            )
 
         def register(function: F) -> F:
             self._refuse_if_made()

@@ -25,7 +25,7 @@ def make_row(socket: "ClientSocket") -> "Socket":
     identity = socket._member.identity
     return model(
         id=socket.id,
-        user_id=identity.user_pk,
+        user_id=identity.user_id,
         **session_fields(identity),
         channel_name=_fit(getattr(socket, "channel_name", ""), model, "channel_name"),
         path=_fit(socket.path, model, "path"),

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import logging
 import os
+import socket
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Collection
@@ -55,12 +56,15 @@ async def asend(broadcast: Broadcast, processes: Collection[uuid.UUID] | None = 
         _report_slow()
 
 
-def when_committed(function: Callable[[], object], immediate: bool = False) -> None:
-    """Call the function once this thread's transaction has committed; without one, now."""
-    if immediate or not in_transaction():
-        function()
+def when_committed(function: Callable[[], object]) -> None:
+    """Call the function once this thread's transaction has committed; without one, now.
+
+    What then fails is logged: the transaction is committed all the same.
+    """
+    if in_transaction():
+        transaction.on_commit(function, using=_alias(), robust=True)
     else:
-        transaction.on_commit(function, using=_alias())
+        function()
 
 
 def in_transaction() -> bool:
@@ -82,20 +86,28 @@ def _begin(
     broadcast: Broadcast, processes: Collection[uuid.UUID] | None
 ) -> Awaitable[None] | Future[None]:
     hubs = Hub.all()
-    for hub in hubs:
-        hub.deliver(broadcast)
     addresses = [EVERYONE]
     if processes is not None:
         addresses = [address_of(id) for id in set(processes) - {hub.id for hub in hubs}]
+    text = pack(broadcast) if addresses else ""  # first, so that its faults find nothing sent
+    for hub in hubs:
+        hub.deliver(broadcast)
     if not addresses:
         return DONE
     if hubs:
-        return Hub.nearest(hubs).publish(addresses, pack(broadcast))
-    return _get_sender().publish(addresses, pack(broadcast))
+        return Hub.nearest(hubs).publish(addresses, text)
+    return _get_sender().publish(addresses, text)
 
 
 def _report_slow() -> None:
     logger.error("The broker has not taken a broadcast within %g s; going on", PATIENCE)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that finds hosts itself, for at the exit of a process other threads are refused."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        return socket.getaddrinfo(host, port, **options)
 
 
 class Sender:
@@ -104,6 +116,7 @@ class Sender:
     def __init__(self, broker: LocalBroker) -> None:
         self._loop = asyncio.new_event_loop()
         self._broker = broker
+        self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="sockets-sender", daemon=True)
         self._thread.start()
 
@@ -112,8 +125,7 @@ class Sender:
 
     def stop(self) -> None:
         """Send what waits, and end the thread."""
-        asyncio.run_coroutine_threadsafe(self._broker.stop(), self._loop).result(PATIENCE)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(PATIENCE)
 
     async def _publish(self, addresses: Collection[str], text: str) -> None:
@@ -122,8 +134,12 @@ class Sender:
             await asyncio.shield(taken)
 
     def _run(self) -> None:
-        self._loop.run_forever()
-        self._loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        await self._stopping.wait()
+        await self._broker.stop()
 
 
 _sender: Sender | LocalBroker | None = None

@@ -15,7 +15,17 @@ from django.utils.functional import cached_property
 
 from .answers import Answers
 from .attributes import Attributes
-from .broadcasts import Action, Broadcast, Event, Exclude, Target, check_fields, ids_of
+from .broadcasts import (
+    Action,
+    Broadcast,
+    Event,
+    Exclude,
+    Target,
+    check_fields,
+    group_name,
+    ids_of,
+    plain_text,
+)
 from .calls import Calls
 from .exceptions import CloseCode, Disconnected, LanesBusy
 from .hub import Hub
@@ -25,7 +35,7 @@ from .outbox import Outbox, Send
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
 from .senders import send
-from .sessions import Data, copy_of, save_changes
+from .sessions import SessionChanges
 from .sync import DONE, dual, is_beneath_thread
 
 if TYPE_CHECKING:
@@ -44,6 +54,8 @@ class ClientSocket(Attributes):
     or forgotten, which loses nothing.
     """
 
+    _session_changes: SessionChanges | None = None
+
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
         self.scope: Scope = scope
         self._loop = hub.loop
@@ -53,8 +65,6 @@ class ClientSocket(Attributes):
         self._outbox = Outbox(hub.lanes, send, self.outbox_bytes)
         self._calls = Calls()
         self._member = Member(self, hub)
-        self._session_used = False
-        self._session_before: Data | None = None
         self._answers = Answers(self._protocol, self._outbox, self._close_unread)
         self._accepting = self._accepted = self._registered = False
         self._closed: int | None = None
@@ -81,7 +91,7 @@ class ClientSocket(Attributes):
                 f"{type(text_data or bytes_data).__name__}"
             )
         if text_data is not None:
-            text_data.encode()  # a lone surrogate is the caller's fault, not the connection's
+            text_data = plain_text(text_data, "text")
         return self._outbox.send(bytes_data if text_data is None else text_data)
 
     def reply(self, data: Any = None, status: int = 200) -> Awaitable[None]:
@@ -101,14 +111,14 @@ class ClientSocket(Attributes):
 
     def join(self, group: str) -> Awaitable[None]:
         """Be in a group, which `sockets.groups` sends to from anywhere."""
-        if not isinstance(group, str):
-            raise TypeError(f"expected the name of a group, got {group!r}")
+        group = group_name(group)
         if self._on_loop(self._member.join_group, group):
             self._member.groups[group] = None
         return DONE
 
     def leave(self, group: str) -> Awaitable[None]:
         """Be in the group no more."""
+        group = group_name(group)
         if self._on_loop(self._member.leave_group, group):
             self._member.groups.pop(group, None)
         return DONE
@@ -131,7 +141,7 @@ class ClientSocket(Attributes):
     def _broadcast(self, deed: Event | Action, exclude: Exclude) -> Awaitable[None]:
         message = current_message.get()
         if message is None or not message.cancelled:
-            send(Broadcast(Target("path", self.path), deed, ids_of(exclude)))
+            send(Broadcast(Target("path", self.path), deed, ids_of(exclude)), wait=False)
         return DONE
 
     def call(self, type: str, data: Any = None, *, timeout: float = 10.0) -> Any:
@@ -182,8 +192,9 @@ class ClientSocket(Attributes):
     def session(self) -> Any:
         """The handshake's session; what a function or hook changes in it is saved after it."""
         session = self.scope.get("session")
-        if not self._session_used and isinstance(session, SessionBase):
-            self._session_used, self._session_before = True, copy_of(session)
+        if self._session_changes is None and isinstance(session, SessionBase):
+            # The first of several threads makes them for all.
+            vars(self).setdefault("_session_changes", SessionChanges(session))
         return session
 
     @property
@@ -266,23 +277,26 @@ class ClientSocket(Attributes):
 
     def _deliver(self, frame: Frame | None) -> None:
         """Send a frame that others are sent too."""
-        self._outbox.put(frame, broadcast=True)
         if self._outbox.overfull:
             self._close_unread()
+        else:
+            self._outbox.put(frame, broadcast=True)
 
     def _close_unread(self) -> None:
         self._close(CloseCode.SLOW_READER, "You read too slowly.")
 
     async def _save_session(self) -> None:
         """Save what was changed in the session; a client whose session has ended is logged out."""
-        session, before = self.scope["session"], self._session_before
-        if not session.modified:
+        changes = self._session_changes
+        if changes is None:
             return
-        if session.session_key != self._member.identity.session_key:
+        if not changes.session.modified:
+            changes.remember()
+            return
+        if (changes.session.session_key or "") != self._member.identity.session_key:
             self._member.settle()  # a function logged the user in or out
-        if not await sync_to_async(save_changes)(session, before):
+        if not await sync_to_async(changes.save)():
             self._log_out()
-        self._session_before = copy_of(session)
 
     def _on_loop(self, function: Callable[..., object], *args: Any) -> bool:
         """Call the function now, or from another thread after what that thread sent.

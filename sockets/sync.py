@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import AsyncToSync
+from django.utils.asyncio import async_unsafe
 
 
 class OnLoop(Protocol):
@@ -19,6 +20,7 @@ class OnLoop(Protocol):
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=OnLoop)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def dual(
@@ -37,6 +39,13 @@ def dual(
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     return either
+
+
+def blocking(function: F) -> F:
+    """A function that may wait, and so refuses to be called in a coroutine: it names its twin."""
+    name = function.__name__
+    message = f"You cannot call {name}() from an async context; await a{name}() instead."
+    return async_unsafe(message)(function)
 
 
 def is_beneath_thread() -> bool:

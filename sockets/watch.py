@@ -17,6 +17,8 @@ logger = logging.getLogger("sockets")
 
 EVERY = 60.0
 """Seconds between two looks. What signals tell is not waited for: see `receivers.py`."""
+GRACE = 1.0
+"""Seconds in which a session that is not found may turn out to have moved to another key."""
 
 
 class Watch:
@@ -62,6 +64,7 @@ class Watch:
             return
         sessions, users = await sync_to_async(find_ended)(identities)
         for key in sessions:
-            self._members.deliver(Broadcast(Target("session", storable_key(key)), LogOut()))
+            target = Target("session", storable_key(key))
+            self._members.deliver(Broadcast(target, LogOut(), delay=GRACE))
         for pk in users:
             self._members.deliver(Broadcast(Target("user", str(pk)), LogOut()))

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def serving(
         yield server
     finally:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # a test may have stopped it
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
@@ -115,6 +117,10 @@ class Server:
     def is_daphne(self) -> bool:
         return self.kind != "uvicorn"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_until_listening(self) -> None:
         deadline = time.monotonic() + START
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -137,18 +143,38 @@ class Server:
         """The lines of the log that tell of a fault nobody expected."""
         return [line for line in self.log.splitlines() if any(fault in line for fault in FAULTS)]
 
-    async def get(self, path: str) -> tuple[int, Mapping[str, str], str]:
-        """The status, headers and text of a page."""
-        return await asyncio.to_thread(self._get, path)
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
-    def _get(self, path: str) -> tuple[int, Mapping[str, str], str]:
+    async def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    async def get(self, path: str, *, cookie: str = "") -> tuple[int, Mapping[str, str], str]:
+        """The status, headers and text of a page."""
+        return await asyncio.to_thread(self._request, "GET", path, cookie=cookie)
+
+    async def post(self, path: str, content: Any) -> None:
+        """Have a page take this content, as JSON."""
+        status, _, text = await asyncio.to_thread(self._request, "POST", path, json.dumps(content))
+        assert status == 200, text
+
+    def _request(
+        self, method: str, path: str, body: str | None = None, cookie: str = ""
+    ) -> tuple[int, Mapping[str, str], str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        headers = {"Connection": "close", **({"Cookie": cookie} if cookie else {})}
         try:
-            connection.request("GET", path, headers={"Connection": "close"})
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.headers, response.read().decode()
         finally:
             connection.close()
+
+    async def get_cookie(self, path: str, *, cookie: str = "") -> str:
+        """The cookie of the session that a visit to this page leads to."""
+        status, headers, text = await self.get(path, cookie=cookie)
+        assert status == 200, text
+        return headers["Set-Cookie"].partition(";")[0]
 
     async def get_json(self, path: str) -> Any:
         status, _, text = await self.get(path)

@@ -11,7 +11,18 @@ import pytest
 
 from .settings import MARIADB, POSTGRESQL
 
-MODULES = ("asgi", "django", "lanes", "lease", "models", "receivers", "registry")
+MODULES = (
+    "asgi",
+    "django",
+    "identity",
+    "lanes",
+    "lease",
+    "models",
+    "receivers",
+    "registry",
+    "sessions",
+    "watch",
+)
 
 
 def connect_to_postgresql():

@@ -151,12 +151,15 @@ def test_a_route_to_what_every_handler_has_is_refused(name):
         ("timeout", 0),
         ("routes", None),
         ("routes", "on_bet"),
+        ("group_rules", None),
+        ("group_rules", "room-.+"),
+        ("max_groups", 0),
     ],
 )
 def test_an_attribute_that_cannot_work_is_refused_where_it_is_set(name, value):
     with pytest.raises(DeclarationError, match=f"Handler.{name}: expected"):
         type("Handler", (RoutedSocketHandler,), {name: value})
-    if name != "routes":
+    if name not in ("routes", "group_rules"):
         with pytest.raises(DeclarationError, match=f"SocketRouter.{name}: expected"):
             SocketRouter(**{name: value})
 
@@ -241,6 +244,98 @@ def test_the_handlers_timeout_is_its_routes():
 
     assert Handler._declared.routes.find("BET")[0].timeout is None
     assert Handler._declared.routes.find("CHAT")[0].timeout == 3
+
+
+# Rules for groups
+
+
+def rule_for(handler, group):
+    found = handler._declared.group_rules.find(group)
+    return found and found[0].function
+
+
+def test_a_handler_declares_rules_for_groups():
+    class Lobby(RoutedSocketHandler):
+        group_rules = (
+            ("lobby$", "may_enter"),
+            (re.compile(r"room-(?P<id>\d+)$"), "may_enter_room"),
+            (r"room-7$", on_chat),
+            Route.of((re.compile("seat-.+"), "chair"), on_chat),
+        )
+
+        def may_enter(self): ...
+
+        @staticmethod
+        async def may_enter_room(socket, id): ...
+
+    assert rule_for(Lobby, "lobby") is Lobby.may_enter
+    assert rule_for(Lobby, "room-8") is Lobby.may_enter_room
+    assert rule_for(Lobby, "room-7") is on_chat
+    assert rule_for(Lobby, "seat-1") is on_chat
+    assert rule_for(Lobby, "chair") is on_chat
+    assert rule_for(Lobby, "room-x") is None
+    assert rule_for(RoutedSocketHandler, "lobby") is None
+
+
+async def test_a_method_decides_who_may_join():
+    class Lobby(RoutedSocketHandler):
+        group_rules = (("lobby$", "may_enter"),)
+        admits = True
+
+        def may_enter(self, *, name: str):
+            return self.admits and {"hello": name}
+
+    class Closed(Lobby):
+        admits = False
+
+    frame = {"type": "JOIN", "ref": 1, "group": "lobby", "name": "ann"}
+    async with client_of(Lobby) as client:
+        assert (await client.ask(frame))["data"] == {"hello": "ann"}
+    async with client_of(Closed) as client:
+        assert (await client.ask(frame))["status"] == 403
+
+
+def test_a_subclass_overrides_the_method_of_a_rule_and_adds_to_the_rules():
+    class Base(RoutedSocketHandler):
+        group_rules = (rule for rule in [("lobby", "may_enter")])
+
+        def may_enter(self): ...
+
+    class Child(Base):
+        group_rules = (*Base.group_rules, ("room", "may_enter"))
+
+        def may_enter(self): ...
+
+    assert rule_for(Base, "lobby") is Base.may_enter
+    assert rule_for(Child, "lobby") is Child.may_enter
+    assert rule_for(Child, "room") is Child.may_enter
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("lobby", r"group_rules: expected \(regex, method name or function\), got 'lobby'"),
+        (("lobby",), r"group_rules: expected \(regex, method name or function\)"),
+        (None, r"group_rules: expected \(regex, method name or function\), got None"),
+        (("lobby(", on_chat), r"expected a regex for the names of groups, got 'lobby\(': missing"),
+        ((5, on_chat), "expected a regex for the names of groups, got 5"),
+        (("lobby", None), "expected a function or @staticmethod"),
+        (("lobby", "may_entr"), r"Lobby\.group_rules names the method 'may_entr', .*'may_enter'\?"),
+        (("lobby", "join"), r"Lobby\.group_rules names 'join', which is a handler's own attribute"),
+        (("lobby", "parts"), "allows or refuses, so it cannot be a generator"),
+        (("(?P<message>.+)", on_chat), "regex group 'message' bears a reserved name"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused_when_the_class_is_made(rule, message):
+    with pytest.raises(DeclarationError, match=message):
+
+        class Lobby(RoutedSocketHandler):
+            group_rules = (rule,)
+
+            def may_enter(self): ...
+
+            def parts(self):
+                yield 1
 
 
 # Hooks

@@ -11,14 +11,14 @@ import sockets
 FLOORS = {
     0: "exceptions messages conf encoding faults",
     1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
-    "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
-    "attributes declaration",
-    2: "broadcasts brokers identity rows lease registry member members watch hub senders groups "
-    "models",
+    "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
+    "protocols.native built_in attributes declaration",
+    2: "broadcasts listener brokers identity rows lease registry member members watch hub senders "
+    "groups recipients models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",
-    6: "asgi receivers project_checks route_checks checks apps __init__ "
+    6: "admin asgi receivers project_checks route_checks checks apps __init__ "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }
@@ -47,10 +47,12 @@ WITHIN_A_FLOOR = {
     "member": "broadcasts identity rows",
     "members": "broadcasts",
     "watch": "broadcasts identity members",
+    "brokers": "listener",
     "hub": "broadcasts brokers members registry watch",
     "senders": "broadcasts brokers hub",
     "groups": "broadcasts senders",
-    "models": "broadcasts senders",
+    "recipients": "broadcasts senders",
+    "models": "broadcasts recipients senders",
     "checks": "project_checks route_checks",
     "apps": "checks receivers",
     "registry": "lease",

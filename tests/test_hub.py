@@ -2,11 +2,18 @@
 
 import asyncio
 import threading
+import uuid
 
+import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import BaseChannelLayer
 
+from sockets import RoutedSocketHandler, broadcasts
+from sockets import hub as hub_module
+from sockets.broadcasts import Broadcast, Event, Target, pack
 from sockets.hub import Hub, connection
 
+from .clients import client_of
 from .conftest import until
 
 
@@ -71,3 +78,118 @@ def test_two_loops_have_hubs_of_their_own():
             return hub
 
     assert asyncio.run(main()) is not asyncio.run(main())
+
+
+# Broadcasts
+
+
+class Tab(RoutedSocketHandler):
+    async def on_now(self):
+        return None
+
+    routes = (("NOW", "on_now"),)
+
+
+def everyone_at(path, content):
+    return Broadcast(Target("path", path), Event.of(content))
+
+
+async def test_what_another_process_sent_is_brought_to_the_members(monkeypatch):
+    text = pack(everyone_at("/a/", 1))
+    monkeypatch.setattr(broadcasts, "origin", uuid.uuid4())
+    async with client_of(Tab, "/a/") as member, client_of(Tab, "/b/") as other:
+        Hub.current()._take(text)
+        assert await member.receive_json_from() == 1
+        assert (await other.ask({"type": "NOW", "ref": 1}))["status"] == 204
+
+
+async def test_what_this_process_sent_is_not_brought_twice():
+    async with client_of(Tab) as client:
+        Hub.current()._take(pack(everyone_at("/", 1)))
+        assert (await client.ask({"type": "NOW", "ref": 1}))["status"] == 204
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[1, 2]"])
+async def test_what_cannot_be_read_is_logged_and_harms_nobody(text, caplog):
+    async with client_of(Tab) as client:
+        Hub.current()._take(text)
+        assert "cannot be read; it is lost here" in caplog.text
+        assert (await client.ask({"type": "NOW", "ref": 1}))["status"] == 204
+
+
+async def test_a_hub_brings_what_threads_send_in_their_order():
+    def send():
+        for number in range(50):
+            hub.deliver(everyone_at("/", number))
+
+    async with client_of(Tab) as client:
+        hub = Hub.current()
+        await asyncio.to_thread(send)
+        assert [await client.receive_json_from() for _ in range(50)] == list(range(50))
+
+
+async def test_in_the_loops_own_thread_it_is_brought_at_once():
+    async with client_of(Tab) as client:
+        Hub.current().deliver(everyone_at("/", 1))
+        assert client.output_queue.qsize() == 1
+
+
+def test_the_hub_of_a_closed_loop_gets_nothing():
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(connection().__aenter__())
+    [hub] = Hub.all()
+    loop.close()
+    assert Hub.all() == []
+    hub.lanes.abandon()
+    Hub._by_loop.clear()
+
+
+class Slow(BaseChannelLayer):
+    """A layer at which nobody listens before the test lets it."""
+
+    ready = False
+
+    def __init__(self):
+        super().__init__()
+        self.events = asyncio.Queue()
+
+    async def new_channel(self, prefix="slow"):
+        return f"{prefix}.channel"
+
+    async def group_add(self, group, channel):
+        while not self.ready:
+            await asyncio.sleep(0.01)
+
+    async def group_discard(self, group, channel):
+        pass
+
+    async def group_send(self, group, message):
+        await self.events.put(message)
+
+    async def receive(self, channel):
+        return await self.events.get()
+
+
+@pytest.fixture
+def slow(settings, monkeypatch):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.Slow"}}
+    monkeypatch.setattr(Slow, "ready", False)
+    return lambda: monkeypatch.setattr(Slow, "ready", True)
+
+
+async def test_the_first_connection_waits_until_broadcasts_are_heard(slow, monkeypatch):
+    monkeypatch.setattr(hub_module, "PATIENCE", 60)
+    entering = asyncio.create_task(hold(gate := asyncio.Event()))
+    await until(lambda: Hub.all())
+    assert not Hub.all()[0]._listening.done()
+    slow()
+    await until(lambda: Hub.all()[0]._listening.done())
+    gate.set()
+    await entering
+
+
+async def test_a_layer_that_is_away_holds_nobody_up_for_long(slow, monkeypatch):
+    monkeypatch.setattr(hub_module, "PATIENCE", 0.05)
+    async with client_of(Tab) as client:
+        assert not Hub.current()._listening.done()
+        assert (await client.ask({"type": "NOW", "ref": 1}))["status"] == 204

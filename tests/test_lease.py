@@ -71,6 +71,24 @@ def test_rows_that_are_there_under_a_lost_lease_are_taken_over(dead):
     assert Socket.objects.get().process_id == lease.process_id
 
 
+def test_a_value_that_no_driver_takes_harms_no_other_row(caplog):
+    lease = Lease()
+    lease.renew()
+    good, bad = Socket(path="/good/"), Socket(path="/bad/", user_id="no number")
+    assert lease.insert([good, bad]) == [bad]
+    assert Socket.objects.get().path == "/good/"
+    assert "'/bad/' cannot be written" in caplog.text
+
+
+def test_what_changes_while_a_connection_lives_is_written(alive):
+    row, now = row_of(alive), timezone.now()
+    row.session_key, row.last_ping, row.active = "new", now, False
+    Lease().update([row])
+    written = Socket.objects.get()
+    assert (written.session_key, written.last_ping) == ("new", now)
+    assert written.active
+
+
 def test_the_end_of_a_process_takes_its_rows(alive):
     kept = row_of(alive)
     lease = Lease()

@@ -206,6 +206,14 @@ def test_a_call_has_type_ref_and_data():
     assert json.loads(native.call("CONFIRM", "s:1", {"bet": 5})) == expected
 
 
+def test_the_question_for_a_sign_of_life_is_a_ping():
+    assert json.loads(native.ping()) == {"type": "PING"}
+
+
+def test_a_protocol_knows_no_such_question_unless_it_says_so():
+    assert Protocol().ping() is None
+
+
 def test_frames_are_text():
     message = Message("BET", {}, 1)
     frames = [
@@ -216,6 +224,7 @@ def test_frames_are_text():
         native.event({}),
         native.action("CHAT", {}),
         native.call("CONFIRM", "s:1", None),
+        native.ping(),
     ]
     assert {type(frame) for frame in frames} == {str}
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from typing import ClassVar
 
 import pytest
 
-from sockets import RoutedSocketHandler, SocketRouter
+from sockets import RoutedSocketHandler, SocketRouter, groups
 from sockets.exceptions import LanesBusy
 from sockets.lanes import Lanes
 from sockets.outbox import Outbox
@@ -330,3 +331,81 @@ async def test_a_server_that_refuses_a_frame_ends_the_connection(server, outbox)
     outbox._send = send
     outbox.send("a")
     assert server.sent[-1] == 4500
+
+
+# What is sent to others too
+
+
+async def test_a_broadcast_keeps_its_place(server, outbox):
+    outbox.send("a")
+    await outbox.put("b", broadcast=True)
+    outbox.send("c")
+    outbox.open(ACCEPT)
+    outbox.put("d", broadcast=True)
+    await until(lambda: len(server.sent) == 5)
+    assert server.sent[1:] == ["a", "b", "c", "d"]
+
+
+async def test_who_is_refused_is_sent_no_broadcasts(server, outbox):
+    outbox.put("for all", broadcast=True)
+    outbox.send("for this client")
+    outbox.put("for all", broadcast=True)
+    waiting = outbox.waiting
+    outbox.drop_broadcasts()
+    assert outbox.waiting == len("for this client") == waiting - 2 * len("for all")
+    outbox.open(ACCEPT)
+    await until(lambda: len(server.sent) == 2)
+    assert server.sent[1:] == ["for this client"]
+    assert outbox.waiting == 0
+
+
+class Listening(RoutedSocketHandler):
+    outbox_bytes = 1000
+    closed: ClassVar[list] = []
+
+    def connect(self):
+        self.join("red")
+
+    def disconnect(self, code):
+        self.closed.append(code)
+
+
+@pytest.fixture
+async def listening(server):
+    """The server's end of a connection in the group "red"."""
+    Listening.closed.clear()
+    running = asyncio.create_task(server.run(Listening))
+    await until(lambda: server.sent)
+    yield server
+    server.reads.set()
+    server.leave()
+    await asyncio.wait_for(running, 10)
+
+
+async def test_broadcasts_to_a_slow_client_wait_in_their_order(listening):
+    listening.reads.clear()
+    for number in range(10):
+        await groups.asend_json("red", number)
+    listening.reads.set()
+    await until(lambda: len(listening.sent) == 11)
+    assert listening.sent[1:] == [str(number) for number in range(10)]
+
+
+async def test_a_client_that_reads_no_broadcasts_is_closed_as_slow(listening):
+    listening.reads.clear()
+    for _ in range(20):
+        await groups.asend_json("red", "x" * 200)
+    await until(lambda: Listening.closed, timeout=10)
+    assert Listening.closed == [4513]
+
+
+async def test_one_huge_broadcast_closes_nobody(listening):
+    listening.reads.clear()
+    await groups.asend_json("red", "x")
+    await groups.asend_json("red", "x" * 10_000)
+    listening.reads.set()
+    await until(lambda: len(listening.sent) == 3)
+    await groups.asend_json("red", "y")
+    await until(lambda: len(listening.sent) == 4)
+    assert listening.sent[3] == '"y"'
+    assert not Listening.closed

@@ -242,6 +242,16 @@ async def test_saving_an_active_user_closes_nothing(ann):
         assert await is_open(client)
 
 
+async def test_a_login_of_a_user_whom_a_backend_lets_in_though_inactive_closes_nothing(ann):
+    await User.objects.aupdate(is_active=False)
+    await ann.arefresh_from_db()
+    request = await sync_to_async(lambda: request_in(session_of()))()
+    async with client_of(Watched, user=ann) as client:
+        await alogin(request, ann, "django.contrib.auth.backends.AllowAllUsersModelBackend")
+        assert await client.receive_nothing(0.1)
+        assert await is_open(client)
+
+
 async def test_who_was_logged_out_is_remembered_for_a_while_only(ann, monkeypatch):
     monkeypatch.setattr("sockets.members.REMEMBERED", 0.05)
     session = await sync_to_async(session_of)(ann)

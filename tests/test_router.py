@@ -44,6 +44,8 @@ def hook_names(hooks):
         lambda socket: socket.connect,
         lambda socket: socket.disconnect,
         lambda socket: socket.default_route,
+        lambda socket: socket.group("room-.+"),
+        lambda socket: socket.group(re.compile("room-.+")),
     ],
 )
 def test_decorators_return_what_they_were_given(decorator):
@@ -557,6 +559,7 @@ def test_a_router_may_start_from_another_views_handler():
         lambda socket: socket.connect(on_bet),
         lambda socket: socket.disconnect(on_bet),
         lambda socket: socket.default_route(on_bet),
+        lambda socket: socket.group("room-.+")(on_bet),
         lambda socket: socket.include(SocketRouter()),
         lambda socket: setattr(socket, "login_required", True),
     ],
@@ -568,6 +571,143 @@ def test_registering_after_the_handler_was_made_raises(register):
     assert Page.socket.Handler
     with pytest.raises(DeclarationError, match=r"Page\.socket\.Handler is made already"):
         register(Page.socket)
+
+
+# Rules for groups
+
+
+def rule_for(router, group):
+    """The function that decides who may join a group; None where there is none."""
+    found = router.Handler._declared.group_rules.find(group)
+    return found and found[0].function
+
+
+@pytest.mark.parametrize("pattern", [r"room-\d+$", re.compile(r"room-\d+$")])
+def test_a_rule_is_for_the_groups_that_match(pattern):
+    socket = SocketRouter()
+    socket.group(pattern)(on_bet)
+    assert rule_for(socket, "room-7") is on_bet
+    assert rule_for(socket, "a room-7") is None
+    assert rule_for(socket, "room-x") is None
+
+
+def test_the_last_defined_rule_wins():
+    socket = SocketRouter()
+    socket.group("room-.+")(on_bet)
+    socket.group("room-7")(on_chat)
+    assert rule_for(socket, "room-7") is on_chat
+    assert rule_for(socket, "room-8") is on_bet
+
+
+def test_rules_come_from_the_base_class_and_the_parent():
+    class Base(RoutedSocketHandler):
+        group_rules = (("lobby", "may_enter"),)
+
+        def may_enter(self): ...
+
+    class Parent(View):
+        socket = SocketRouter(handler=Base)
+        socket.group("room-.+")(on_bet)
+
+    class Child(Parent):
+        pass
+
+    Child.socket.group("room-7")(on_chat)
+    assert rule_for(Child.socket, "lobby") is Base.may_enter
+    assert rule_for(Child.socket, "room-7") is on_chat
+    assert rule_for(Child.socket, "room-8") is on_bet
+    assert rule_for(Parent.socket, "room-7") is on_bet
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("room-(", r"expected a regex for the names of groups, got 'room-\(': missing \)"),
+        (None, "expected a regex for the names of groups, got None"),
+        (5, "expected a regex for the names of groups, got 5"),
+        (b"room", "over text as key"),
+        (re.compile(b"room"), "over text as key"),
+        ("(?P<user>.+)", "regex group 'user' bears a reserved name"),
+    ],
+)
+def test_a_pattern_that_cannot_match_is_refused(pattern, message):
+    with pytest.raises(DeclarationError, match=message):
+        SocketRouter().group(pattern)(on_bet)
+
+
+@pytest.mark.parametrize("given", [on_bet, staticmethod(on_bet)])
+def test_a_rule_without_a_pattern_is_refused(given):
+    with pytest.raises(DeclarationError, match=r'write @socket\.group\(r"\.\.\."\)'):
+        SocketRouter().group(given)
+
+
+def test_what_cannot_be_a_rule_is_refused():
+    def parts(socket):
+        yield 1
+
+    async def async_parts(socket):
+        yield 1
+
+    for generator in (parts, async_parts):
+        with pytest.raises(DeclarationError, match="allows or refuses, so it cannot be a gener"):
+            SocketRouter().group("room")(generator)
+    with pytest.raises(DeclarationError, match="expected the handler as first parameter"):
+        SocketRouter().group("room")(lambda: None)
+    with pytest.raises(DeclarationError, match="expected a function or @staticmethod"):
+        SocketRouter().group("room")(None)
+
+
+def test_rules_are_declared_and_not_set():
+    with pytest.raises(DeclarationError, match="'group_rules' is not set on a router"):
+        SocketRouter(group_rules=())
+
+
+def test_a_rule_in_another_classs_body_is_refused():
+    class Parent(View):
+        socket = SocketRouter()
+
+    with pytest.raises(DeclarationError, match=r"write socket = SocketRouter\(handler=Parent"):
+
+        class Child(Parent):
+            @Parent.socket.group("room")
+            def may_enter(socket): ...
+
+
+def test_an_include_brings_its_rules_and_no_prefix_changes_them():
+    class Base(RoutedSocketHandler):
+        group_rules = (("lobby", "may_enter"),)
+
+        def may_enter(self): ...
+
+    rooms = SocketRouter(handler=Base)
+    rooms.group("room-.+")(on_bet)
+    socket = SocketRouter()
+    socket.include(rooms, "CHAT_")
+    socket.group("room-7")(on_chat)
+    assert rule_for(socket, "lobby") is Base.may_enter
+    assert rule_for(socket, "room-8") is on_bet
+    assert rule_for(socket, "room-7") is on_chat
+    assert rule_for(socket, "CHAT_room-8") is None
+
+
+def test_an_include_that_hides_an_earlier_rule_is_refused():
+    rooms = SocketRouter()
+    rooms.group("room-.+")(on_bet)
+    socket = SocketRouter()
+    socket.group("room-.+")(on_chat)
+    with pytest.raises(DeclarationError, match=r"on_bet would hide .*on_chat"):
+        socket.include(rooms)
+
+
+def test_a_rule_that_both_routers_have_of_a_common_base_is_there_once():
+    class Base(View):
+        socket = SocketRouter()
+        socket.group("room-.+")(on_bet)
+
+    other = SocketRouter(handler=Base.socket.Handler)
+    socket = SocketRouter(handler=Base.socket.Handler)
+    socket.include(other)
+    assert len(socket.Handler._declared.group_rules.routes) == 1
 
 
 # Including other routers

@@ -6,8 +6,11 @@ import threading
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.utils.safestring import mark_safe
 
-from sockets import CallError, CallTimeout, Disconnected, RoutedSocketHandler, SocketRouter
+from sockets import CallError, CallTimeout, Disconnected, RoutedSocketHandler, SocketRouter, groups
+from sockets.exceptions import LoginRequired
 
 from .clients import Client, client_of
 from .conftest import until
@@ -395,3 +398,173 @@ async def test_state_lasts_as_long_as_the_connection():
         async with client_of(router) as client:
             counts = [(await client.ask({"type": "COUNT", "ref": n}))["data"] for n in range(3)]
             assert counts == [1, 2, 3]
+
+
+# Sending to all on a path, and groups
+
+
+NEWS = {"type": "NEWS", "text": "é"}
+
+
+async def speak(socket):
+    socket.broadcast_json({"n": 1})
+    socket.broadcast_action("NEWS", text="é")
+
+
+@pytest.mark.parametrize("colour", ["def", "async def", "async def, awaited"])
+async def test_a_broadcast_goes_to_all_on_this_path_and_to_nobody_else(colour):
+    router = SocketRouter()
+    if colour == "def":
+
+        @router.route("SPEAK")
+        def on_speak(socket):
+            socket.broadcast_json({"n": 1})
+            socket.broadcast_action("NEWS", text="é")
+
+    elif colour == "async def":
+        router.route("SPEAK")(speak)
+    else:
+
+        @router.route("SPEAK")
+        async def on_speak(socket):
+            assert await socket.broadcast_json({"n": 1}) is None
+            assert await socket.broadcast_action("NEWS", text="é") is None
+
+    async with (
+        client_of(router, "/a/") as speaker,
+        client_of(router, "/a/") as listener,
+        client_of(SocketRouter(), "/a/") as of_another_handler,
+        client_of(router, "/a") as elsewhere,
+        client_of(router, "/a/b/") as beneath,
+    ):
+        assert await speaker.ask({"type": "SPEAK"}) == {"n": 1}
+        assert await speaker.receive_json_from() == NEWS
+        for client in (listener, of_another_handler):
+            assert await client.receive_json_from() == {"n": 1}
+            assert await client.receive_json_from() == NEWS
+        for client in (elsewhere, beneath):
+            assert (await client.ask({"type": "UNKNOWN"}))["status"] == 404
+
+
+@pytest.mark.parametrize("exclude", [lambda socket: socket, lambda socket: [socket.id]])
+async def test_a_broadcast_may_spare_oneself(exclude):
+    router = SocketRouter()
+
+    @router.route("SPEAK")
+    async def on_speak(socket):
+        socket.broadcast_json(1, exclude=exclude(socket))
+        socket.broadcast_action("NEWS", exclude=exclude(socket))
+        return "spoken"
+
+    async with client_of(router) as speaker, client_of(router) as listener:
+        assert (await speaker.ask({"type": "SPEAK"}))["data"] == "spoken"
+        assert await listener.receive_json_from() == 1
+        assert await listener.receive_json_from() == {"type": "NEWS"}
+
+
+async def test_a_broadcast_that_cannot_be_sent_is_refused_at_the_call():
+    router = SocketRouter()
+
+    @router.route("SPEAK")
+    async def on_speak(socket):
+        with pytest.raises(TypeError, match=r"builtins\.object"):
+            socket.broadcast_json(object())
+        with pytest.raises(ValueError, match="expected fields without 'ref'"):
+            socket.broadcast_action("NEWS", ref=1)
+        with pytest.raises(TypeError, match="expected a type, got 5"):
+            socket.broadcast_action(5)
+        with pytest.raises(TypeError, match="expected a socket, a row, an id"):
+            socket.broadcast_json(1, exclude="ann")
+        return "refused"
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "SPEAK"}))["data"] == "refused"
+
+
+async def test_what_a_cancelled_message_still_broadcasts_is_dropped():
+    router = SocketRouter()
+    entered, cancelled, tried = threading.Event(), threading.Event(), threading.Event()
+
+    @router.route("SPEAK")
+    def on_speak(socket):
+        entered.set()
+        cancelled.wait(5)
+        socket.broadcast_json(1)
+        socket.join("red")
+        socket.leave("blue")
+        tried.set()
+
+    @router.connect
+    def on_connect(socket):
+        socket.join("blue")
+
+    @router.route("JOINED")
+    async def on_joined(socket):
+        return socket.joined
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "SPEAK", "ref": 1})
+        await until(entered.is_set)
+        assert (await client.ask({"type": "CANCEL", "ref": 1}))["status"] == 499
+        cancelled.set()
+        await until(tried.is_set)
+        assert (await client.ask({"type": "JOINED", "ref": 2}))["data"] == ["blue"]
+
+
+async def test_a_broadcast_of_a_connect_hook_comes_after_accept():
+    router = SocketRouter()
+
+    @router.connect
+    async def on_connect(socket):
+        socket.send_json(1)
+        socket.broadcast_json(2)
+        socket.send_json(3)
+
+    async with client_of(router) as client:
+        assert [await client.receive_json_from() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_disconnect_hook_reaches_those_who_stay():
+    router = SocketRouter()
+
+    @router.disconnect
+    def on_disconnect(socket):
+        socket.broadcast_json({"left": list(socket.joined)})
+
+    @router.connect
+    def on_connect(socket):
+        socket.join("red")
+
+    async with client_of(router) as stays:
+        async with client_of(router):
+            pass
+        assert await stays.receive_json_from() == {"left": ["red"]}
+
+
+@pytest.mark.parametrize("asks", ["login", "refusal"])
+async def test_a_client_that_a_hook_refused_is_sent_no_broadcast(asks):
+    router = SocketRouter()
+
+    @router.connect
+    async def on_connect(socket):
+        socket.join("red")
+        socket.broadcast_json("waits")
+        raise LoginRequired("Log in.") if asks == "login" else PermissionDenied("No.")
+
+    client = Client(router.Handler.as_asgi(), "/")
+    async with client_of(SocketRouter()) as other:
+        assert await client.connect() == (True, None)
+        await groups.asend_json("red", 1)
+        if asks == "login":
+            assert (await client.ask({"type": "ANY"}))["type"] == "RECONNECT"
+        assert await client.next_close() == (4401 if asks == "login" else 4403)
+        assert await other.receive_json_from() == "waits"
+        await client.wait()
+
+
+async def test_safe_text_goes_as_text():
+    router = SocketRouter()
+    router.route("GO")(lambda socket: socket.send(text_data=mark_safe("<p>")))
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "GO"})
+        assert await client.receive_output() == {"type": "websocket.send", "text": "<p>"}

@@ -1,6 +1,13 @@
-"""Settings of the servers under test; `LIVE_DATABASE` is the SQLite file they share."""
+"""Settings of the servers under test, as the environment has them.
+
+`LIVE_DATABASE` is what the servers share: a SQLite file, or `postgresql:` and the name of a
+database. `LIVE_LAYER`, `core` or `pubsub`, is a channel layer in the Redis at `LIVE_REDIS`, with
+keys that begin with `LIVE_PREFIX`; without it there is none. `LIVE_LEASE` is `SOCKETS["LEASE"]`.
+"""
 
 import os
+
+from tests.settings import POSTGRESQL
 
 SECRET_KEY = "tests keep no secrets"
 ALLOWED_HOSTS = ["127.0.0.1"]
@@ -17,8 +24,23 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "tests.live_project.urls"
 ASGI_APPLICATION = "tests.live_project.asgi.application"
+kind, _, name = os.environ["LIVE_DATABASE"].rpartition("postgresql:")
 DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["LIVE_DATABASE"]}
+    "default": {**POSTGRESQL, "NAME": name}
+    if kind
+    else {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+LAYERS = {
+    "core": "channels_redis.core.RedisChannelLayer",
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+}
+if layer := os.environ.get("LIVE_LAYER"):
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": LAYERS[layer],
+            "CONFIG": {"hosts": [os.environ["LIVE_REDIS"]], "prefix": os.environ["LIVE_PREFIX"]},
+        }
+    }
+SOCKETS = {"LEASE": float(os.environ.get("LIVE_LEASE", 15))}

@@ -6,7 +6,7 @@ import threading
 import time
 
 from asgiref.sync import SyncToAsync
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, JsonResponse
@@ -180,6 +180,11 @@ def log_in(request):
     user, _ = User.objects.get_or_create(username=request.GET["name"])
     login(request, user)
     return HttpResponse("Welcome.")
+
+
+def log_out(request):
+    logout(request)
+    return HttpResponse("Farewell.")
 
 
 async def show_load(request):

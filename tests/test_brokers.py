@@ -1,0 +1,309 @@
+"""Carrying broadcasts to other processes over real channel layers."""
+
+import asyncio
+import time
+
+import pytest
+
+from sockets import RoutedSocketHandler, broadcasts, brokers, listener
+from sockets.broadcasts import Broadcast, Event, Target, pack
+from sockets.brokers import EVERYONE, LayerBroker, LocalBroker, make_broker
+from sockets.exceptions import DeclarationError
+from sockets.hub import Hub
+from sockets.senders import Sender
+
+from .channel_layers import SHARED, hearing, layers, sending, shared_redis, unique_name
+from .clients import Client, client_of
+from .conftest import until
+
+HERE, THERE = "sockets.here", "sockets.there"
+PATIENCE = 20.0
+
+
+@pytest.fixture(params=["core", "pubsub"])
+def name(request, settings):
+    """Of the layer's keys and connections, none of which is left."""
+    name = unique_name()
+    with shared_redis() as redis:
+        settings.CHANNEL_LAYERS = layers(request.param, SHARED, name)
+        yield name
+        assert gone(lambda: [client for client in redis.client_list() if client["name"] == name])
+        assert redis.pubsub_channels(f"{name}*") == []
+        assert [key for key in redis.scan_iter(f"{name}:group:*") if redis.zcard(key)] == []
+        for key in redis.scan_iter(f"{name}*"):
+            redis.delete(key)
+
+
+def gone(find):
+    """Whether nothing is found any more, as soon as the server has noticed."""
+    deadline = time.monotonic() + PATIENCE
+    while find() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not find()
+
+
+# Texts and addresses
+
+
+async def test_texts_reach_everyone_and_their_own_addresses_once_and_in_order(name):
+    async with hearing(HERE) as here, hearing(THERE) as there, sending() as mouth:
+        for number in range(100):
+            mouth.publish([[EVERYONE], [HERE], [THERE, HERE]][number % 3], f"{number}")
+        await mouth.publish([EVERYONE], "end")
+        await until(lambda: "end" in here.texts and "end" in there.texts, PATIENCE)
+    assert here.texts == [*map(str, range(100)), "end"]
+    assert there.texts == [*(str(number) for number in range(100) if number % 3 != 1), "end"]
+
+
+async def test_who_publishes_hears_it_too(name):
+    async with hearing(HERE) as here:
+        await here.broker.publish([EVERYONE], "to all")
+        await here.broker.publish([HERE], "to me")
+        await until(lambda: here.texts == ["to all", "to me"], PATIENCE)
+        assert here.joins == 1
+
+
+async def test_awaiting_a_publish_waits_until_the_layer_has_it(name):
+    async with sending() as mouth:
+        taken = mouth.publish([EVERYONE], "one")
+        assert not mouth.events
+        await taken
+        assert mouth.events == [(EVERYONE, ["one"])]
+
+
+# Bursts
+
+
+async def test_a_burst_is_a_few_events_of_which_none_is_lost(name):
+    texts = [f"{number} {'x' * 100}" for number in range(5000)]
+    async with hearing(HERE) as here, sending() as mouth:
+        for text in texts:
+            taken = mouth.publish([EVERYONE], text)
+        await taken
+        await until(lambda: len(here.texts) >= len(texts), PATIENCE)
+    assert here.texts == texts
+    assert len(mouth.events) < 20
+
+
+async def test_a_burst_to_many_addresses_is_a_few_events_for_each(name):
+    addresses = [HERE, THERE, "sockets.elsewhere"]
+    async with hearing(HERE) as here, sending() as mouth:
+        for number in range(3000):
+            taken = mouth.publish([addresses[number % 3]], f"{number}")
+        await taken
+        await until(lambda: len(here.texts) >= 1000, PATIENCE)
+    assert here.texts == [f"{number}" for number in range(0, 3000, 3)]
+    assert len(mouth.events) < 10
+
+
+async def test_a_process_that_is_busy_for_a_moment_misses_nothing(name):
+    async with hearing(HERE) as here:
+        sender = Sender(make_broker())
+        # Waiting here keeps our loop from reading, while far more than the layer's usual 100
+        # events are on their way.
+        for number in range(400):
+            sender.publish([EVERYONE], f"{number}").result(PATIENCE)
+        sender.stop()
+        assert here.texts == []
+        await until(lambda: len(here.texts) >= 400, PATIENCE)
+    assert here.texts == [f"{number}" for number in range(400)]
+
+
+async def test_batches_are_bounded(name, monkeypatch):
+    monkeypatch.setattr(brokers, "BATCH", 1000)
+    texts = ["a" * 400, "b" * 400, "c" * 400, "d" * 5000, "e" * 400, "f" * 600, ""]
+    async with hearing(HERE) as here, sending() as mouth:
+        for text in texts:
+            taken = mouth.publish([EVERYONE], text)
+        await taken
+        assert [len(batch) for _, batch in mouth.events] == [2, 1, 1, 3]
+        await until(lambda: here.texts == texts, PATIENCE)
+
+
+async def test_what_waits_for_a_slow_layer_is_bounded_and_the_rest_counted(
+    name, monkeypatch, caplog
+):
+    monkeypatch.setattr(brokers, "LIMIT", 1000)
+    async with hearing(HERE) as here, sending() as mouth:
+        mouth.may_send.clear()
+        for number in range(50):
+            mouth.publish([EVERYONE], f"{number:0100}")
+        assert mouth.lost == 39
+        assert "it is too slow" in caplog.text
+        mouth.may_send.set()
+        await until(lambda: len(here.texts) == 11, PATIENCE)
+        await mouth.publish([EVERYONE], "later")
+        await until(lambda: here.texts[-1] == "later", PATIENCE)
+    assert mouth.lost == 39
+
+
+# Strange events
+
+STRANGE = [
+    {"type": "chat.message"},
+    {"type": "sockets.broadcast", "texts": "no list"},
+    {"type": "sockets.broadcast", "texts": None},
+    {"type": "sockets.echo", "echo": "no number"},
+]
+
+
+async def test_strange_events_are_logged_and_ignored(name, caplog):
+    async with hearing(HERE) as here, sending() as mouth:
+        for event in STRANGE:
+            await mouth.send(EVERYONE, event)
+        await mouth.publish([EVERYONE], "a good one")
+        await until(lambda: here.texts == ["a good one"], PATIENCE)
+        assert here.joins == 1
+    assert caplog.text.count("is none of ours") == len(STRANGE)
+
+
+async def test_a_text_that_cannot_be_taken_does_not_keep_others(name, caplog):
+    heard, broker = [], make_broker()
+    await broker.listen(HERE, lambda text: heard.append(int(text)), lambda: None)
+    await broker.publish([HERE], "1")
+    for text in ("rubbish", "2"):
+        taken = broker.publish([HERE], text)
+    await taken
+    await until(lambda: heard == [1, 2], PATIENCE)
+    await broker.stop()
+    assert "cannot be read" in caplog.text
+
+
+async def test_what_the_layer_cannot_read_does_not_end_the_listening(name, monkeypatch, caplog):
+    monkeypatch.setattr(listener, "RETRY", 0.01)
+    async with hearing(HERE) as here, sending() as mouth:
+        with shared_redis() as redis:
+            if channels := redis.pubsub_channels(f"{name}*{HERE}"):
+                redis.publish(channels[0], b"\xc1")
+            else:
+                [channel] = redis.zrange(f"{name}:group:{HERE}", 0, -1)
+                redis.zadd(name.encode() + channel.partition(b"!")[0] + b"!", {b"\xc1" * 20: 1e12})
+        await until(lambda: here.joins == 2, PATIENCE)
+        await mouth.publish([EVERYONE], "a good one")
+        await until(lambda: here.texts == ["a good one"], PATIENCE)
+    assert "The channel layer failed" in caplog.text
+
+
+class Room(RoutedSocketHandler):
+    pass
+
+
+async def test_a_hub_brings_the_broadcasts_of_other_processes_to_its_members(
+    name, monkeypatch, caplog
+):
+    async with client_of(Room) as client, sending() as mouth:
+        hub = Hub.current()
+        texts = [
+            pack(Broadcast(Target("path", "/"), Event.of("our own, delivered already"))),
+            "rubbish",
+            '["no", "broadcast"]',
+        ]
+        monkeypatch.setattr(broadcasts, "origin", hub.id)  # any other process's
+        texts.append(pack(Broadcast(Target("path", "/"), Event.of("theirs"))))
+        monkeypatch.undo()
+        for text in texts:
+            mouth.publish([EVERYONE], text)
+        assert await client.receive_json_from(PATIENCE) == "theirs"
+        assert await client.receive_nothing()
+    assert caplog.text.count("cannot be read") == 2
+
+
+# The end
+
+
+async def test_a_loop_may_listen_again_and_again(name):
+    loop = asyncio.get_running_loop()
+    closes = set()
+    for number in range(3):
+        async with hearing(HERE) as here, sending() as mouth:
+            await mouth.publish([EVERYONE], f"{number}")
+            await until(lambda here=here: here.texts, PATIENCE)
+            assert here.texts == [f"{number}"]
+        closes.add(loop.close)
+    # channels_redis wraps it once for each layer, which would never be forgotten.
+    assert len(closes) == 1
+
+
+def test_several_loops_have_layers_of_their_own(name):
+    async def once():
+        async with hearing(HERE) as here, sending() as mouth:
+            await mouth.publish([HERE], "one")
+            await until(lambda: here.texts == ["one"], PATIENCE)
+            return mouth.broker._layer
+
+    assert asyncio.run(once()) is not asyncio.run(once())
+
+
+async def test_what_waits_at_the_end_is_sent_first(name):
+    async with hearing(HERE) as here:
+        broker = make_broker()
+        for number in range(3):
+            broker.publish([HERE], f"{number}")
+        await broker.stop()
+        await until(lambda: here.texts == ["0", "1", "2"], PATIENCE)
+
+
+async def test_after_the_end_nothing_is_taken(name):
+    async with sending() as mouth:
+        await mouth.stop()
+        await mouth.publish([EVERYONE], "too late")
+        assert mouth.lost == 1
+    assert mouth.events == []
+
+
+async def test_a_layer_that_hangs_does_not_keep_the_end(name, monkeypatch, caplog):
+    monkeypatch.setattr(brokers, "PATIENCE", 0.1)
+    async with sending() as mouth:
+        await mouth.publish([EVERYONE], "opens a connection")
+        mouth.may_send.clear()
+        taken = mouth.publish([EVERYONE], "one")
+        mouth.publish([EVERYONE], "two")
+        await mouth.stop()
+        await asyncio.wait_for(taken, PATIENCE)
+        assert mouth.lost == 2
+    assert "did not take them within" in caplog.text
+
+
+# Which broker
+
+
+@pytest.mark.parametrize(
+    ("layer", "broker"),
+    [
+        ({}, "default"),
+        ({"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}, "default"),
+        ({"far": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}, "far"),
+        (layers("core", SHARED, "never connected"), "local"),
+    ],
+)
+async def test_without_a_layer_that_leaves_the_process_there_is_nothing_to_carry(
+    settings, layer, broker
+):
+    settings.CHANNEL_LAYERS, settings.SOCKETS = layer, {"BROKER": broker}
+    chosen = make_broker()
+    assert type(chosen) is LocalBroker
+    await chosen.listen(HERE, print, print)
+    await chosen.publish([EVERYONE], "nobody")
+    await chosen.stop()
+    assert chosen.lost == 0
+
+
+def test_another_layer_may_be_named(settings):
+    settings.CHANNEL_LAYERS = {"far": layers("pubsub", SHARED, "never connected")["default"]}
+    settings.SOCKETS = {"BROKER": "far"}
+    assert type(make_broker()) is LayerBroker
+
+
+def test_a_layer_that_is_not_set_is_a_fault_of_the_settings(settings):
+    settings.SOCKETS = {"BROKER": "far"}
+    with pytest.raises(DeclarationError, match="'far', which is not in CHANNEL_LAYERS; add it, or"):
+        make_broker()
+
+
+async def test_a_hub_with_such_settings_takes_no_connection(settings):
+    settings.SOCKETS = {"BROKER": "far"}
+    for _ in range(2):
+        client = Client(Room.as_asgi(), "/")
+        with pytest.raises(DeclarationError, match="'far', which is not in CHANNEL_LAYERS"):
+            await client.connect()
+    assert not Hub._by_loop

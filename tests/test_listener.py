@@ -1,0 +1,179 @@
+"""Listening to channel layers that fail: their Redis stops, forgets, or was never there."""
+
+import time
+
+import pytest
+
+from sockets import RoutedSocketHandler, hub, listener
+from sockets.brokers import EVERYONE
+from sockets.hub import Hub
+from sockets.watch import Watch
+
+from .channel_layers import OwnRedis, hearing, layers, sending
+from .clients import client_of
+from .conftest import until
+
+HERE = "sockets.here"
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def redis():
+    redis = OwnRedis()
+    redis.start()
+    yield redis
+    redis.stop()
+
+
+@pytest.fixture(params=["core", "pubsub"], autouse=True)
+def layer(request, settings, redis):
+    settings.CHANNEL_LAYERS = layers(request.param, redis.address, "tests")
+    return request.param
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(listener, "ECHO", 0.05)
+    monkeypatch.setattr(listener, "RETRY", 0.05)
+    monkeypatch.setattr(listener, "SILENT", 10)
+
+
+async def heard_by(ear, mouth, text):
+    await mouth.publish([EVERYONE], text)
+    await until(lambda: text in ear.texts, PATIENCE)
+
+
+def has_failed(caplog):
+    return "The channel layer failed" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_redis_that_restarts_is_heard_again(redis, caplog):
+    async with hearing(HERE) as here, sending() as mouth:
+        await heard_by(here, mouth, "before")
+        redis.stop()
+        await mouth.publish([EVERYONE], "meanwhile")
+        assert mouth.lost == 1
+        assert "did not take broadcasts" in caplog.text
+        await until(lambda: has_failed(caplog), PATIENCE)
+        assert here.joins == 1
+        redis.start()
+        await until(lambda: here.joins == 2, PATIENCE)
+        await heard_by(here, mouth, "after")
+    assert here.texts == ["before", "after"]
+    assert mouth.lost == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_gap_that_the_layer_mended_itself_is_told(redis, layer, monkeypatch, caplog):
+    monkeypatch.setattr(listener, "SILENT", 1000)
+    async with hearing(HERE) as here, sending() as mouth:
+        sent = here.broker._listener._sent
+        redis.stop()
+        await until(lambda: has_failed(caplog) or here.broker._listener._sent >= sent + 2, PATIENCE)
+        redis.start()
+        await until(lambda: here.joins == 2, PATIENCE)
+        await heard_by(here, mouth, "after")
+    assert has_failed(caplog) == (layer == "core")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_redis_that_comes_late_is_heard_then(redis, caplog):
+    redis.stop()
+    async with hearing(HERE) as here, sending() as mouth:
+        assert here.joins == 0
+        await mouth.publish([EVERYONE], "too early")
+        assert mouth.lost == 1
+        redis.start()
+        await until(lambda: here.joins, PATIENCE)
+        await heard_by(here, mouth, "in time")
+    assert here.texts == ["in time"]
+    assert caplog.text.count("The channel layer failed") == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("layer", ["core"], indirect=True)
+async def test_groups_that_redis_forgot_are_joined_again(redis, caplog):
+    async with hearing(HERE) as here, sending() as mouth:
+        redis.ask("flushall")
+        await until(lambda: here.joins == 2, PATIENCE)
+        await heard_by(here, mouth, "after")
+    assert has_failed(caplog)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("layer", ["pubsub"], indirect=True)
+async def test_a_layer_that_reads_no_more_is_begun_anew(caplog):
+    async with hearing(HERE) as here, sending() as mouth:
+        [shard] = here.broker._layer._get_layer()._shards
+        shard._receive_task.cancel()
+        await until(lambda: here.joins == 2, PATIENCE)
+        await heard_by(here, mouth, "after")
+    assert has_failed(caplog)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("layer", ["core"], indirect=True)
+async def test_groups_are_renewed_before_they_age(redis, monkeypatch):
+    monkeypatch.setattr(listener, "RENEWAL", 2)
+
+    def joined():
+        """When the channel last joined its two groups, by Redis."""
+        groups = (f"tests:group:{address}" for address in (HERE, EVERYONE))
+        return min(redis.ask("zrange", group, 0, -1, False, True)[0][1] for group in groups)
+
+    async with hearing(HERE):
+        first = joined()
+        await until(lambda: joined() > first, PATIENCE)
+
+
+@pytest.mark.parametrize("layer", ["core"], indirect=True)
+async def test_a_layer_that_was_idle_is_still_heard(caplog):
+    async with hearing(HERE) as here, sending() as mouth:
+        begun = time.monotonic()
+        await until(lambda: time.monotonic() > begun + 6, PATIENCE)  # redis-py 8 gives up after 5
+        await heard_by(here, mouth, "later")
+        assert here.joins == 1
+    assert caplog.records == []
+
+
+# The hub
+
+
+class Room(RoutedSocketHandler):
+    def on_ask(self):
+        return "here"
+
+    routes = (("ASK", "on_ask"),)
+
+
+async def test_a_redis_that_is_not_there_refuses_nobody(redis, caplog):
+    redis.stop()
+    async with client_of(Room) as client:
+        assert (await client.ask({"type": "ASK", "ref": 1}))["data"] == "here"
+        assert has_failed(caplog)
+
+
+async def test_a_redis_that_hangs_refuses_nobody(redis, monkeypatch):
+    monkeypatch.setattr(hub, "PATIENCE", 0.1)
+    redis.suspend()
+    async with client_of(Room) as client:
+        assert (await client.ask({"type": "ASK", "ref": 1}))["data"] == "here"
+        redis.resume()
+        await Hub.current()._listening
+
+
+@pytest.mark.usefixtures("quick")
+async def test_sessions_are_looked_at_whenever_listening_began(redis, monkeypatch, caplog):
+    looks = []
+
+    async def look(watch):
+        looks.append(watch)
+
+    monkeypatch.setattr(Watch, "_look", look)
+    async with client_of(Room):
+        await until(lambda: len(looks) == 1, PATIENCE)
+        redis.stop()
+        await until(lambda: has_failed(caplog), PATIENCE)
+        redis.start()
+        await until(lambda: len(looks) == 2, PATIENCE)
