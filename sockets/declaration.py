@@ -144,8 +144,7 @@ class Declaration:
         except AttributeError:
             methods = [name for name in dir(self._handler) if not name.startswith("_")]
             raise DeclarationError(
-                f"{where} names the method {name!r}, which does not exist; "
-                f"{suggest(name, methods)}"
+                f"{where} names the method {name!r}, which does not exist; {suggest(name, methods)}"
             ) from None
 
     def _own(self, name: str) -> Function | None:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -20,7 +21,7 @@ ALWAYS_SHOWN = ("login_required", "refuse_at_handshake")
 
 @dataclass(frozen=True)
 class Line:
-    """One key of a route, or without a key the default route."""
+    """One key of a route or of a group rule, or without a key the default route."""
 
     route: Route
     key: Key | None = None
@@ -62,6 +63,19 @@ class Line:
 
 
 @dataclass(frozen=True)
+class RuleLine(Line):
+    """The regex of a group rule."""
+
+    @property
+    def label(self) -> str:
+        return f"group {super().label}"
+
+    def as_json(self) -> dict[str, Any]:
+        told = super().as_json()
+        return {name: told[name] for name in ("key", "flags", "function", "colour", "hidden_by")}
+
+
+@dataclass(frozen=True)
 class Place:
     """A handler and where it is mounted; without a path that is not known."""
 
@@ -92,17 +106,14 @@ class Place:
         return {name: plain(getattr(self.handler, name)) for name in (*ALWAYS_SHOWN, *differing)}
 
     def own_lines(self) -> list[Line]:
-        return self._lines(self.routes.routes[len(BUILT_IN) :])
+        return list(_lines(self.routes, slice(len(BUILT_IN), None)))
 
     def built_in_lines(self) -> list[Line]:
-        return self._lines(self.routes.routes[: len(BUILT_IN)])
+        return list(_lines(self.routes, slice(len(BUILT_IN))))
 
-    def _lines(self, routes: tuple[Route, ...]) -> list[Line]:
-        return [
-            Line(route, key, self.routes.hider(route, key))
-            for route in reversed(routes)
-            for key in route.keys
-        ]
+    def rule_lines(self) -> list[Line]:
+        """Which groups clients may join, and whom they ask."""
+        return list(_lines(self.handler._declared.group_rules, slice(None), RuleLine))
 
     def identity(self) -> dict[str, str | None]:
         return {
@@ -117,8 +128,16 @@ class Place:
             "attributes": self.attributes,
             "routes": [line.as_json() for line in self.own_lines()],
             "default_route": self.default and self.default.as_json(),
+            "group_rules": [line.as_json() for line in self.rule_lines()],
             "built_in": [line.as_json() for line in self.built_in_lines()],
         }
+
+
+def _lines(routes: Routes, part: slice, kind: type[Line] = Line) -> Iterator[Line]:
+    """A part of the routes, in the order in which they win."""
+    for route in reversed(routes.routes[part]):
+        for key in route.keys:
+            yield kind(route, key, routes.hider(route, key))
 
 
 @dataclass(frozen=True)

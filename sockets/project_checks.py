@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from .arguments import name_of
+from .brokers import LocalBroker, make_broker
+from .conf import get_settings
+from .handlers import RoutedSocketHandler
 from .mounts import Mounted
 
 NEEDED_APPS = (
@@ -16,6 +19,7 @@ NEEDED_APPS = (
     "django.contrib.contenttypes",
     "django.contrib.sessions",
 )
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 IDLE = 5
 """Seconds that channels_redis waits for a message before it asks again."""
 
@@ -55,9 +59,8 @@ def check_application(mounted: Mounted) -> Iterator[CheckMessage]:
 
 def check_layers(mounted: Mounted) -> Iterator[CheckMessage]:
     """The channel layers that handlers ask for."""
-    layers: dict[str, dict[str, Any]] = getattr(settings, "CHANNEL_LAYERS", {})
-    using = [handler for handler in mounted if handler._declared.uses_layer]
-    for handler in using:
+    layers = _layers()
+    for handler in _using_layers(mounted):
         if handler.channel_layer_alias not in layers:
             yield Error(
                 f"{name_of(handler)} uses the channel layer {handler.channel_layer_alias!r}, "
@@ -66,8 +69,8 @@ def check_layers(mounted: Mounted) -> Iterator[CheckMessage]:
                 obj=handler,
                 id="sockets.E006",
             )
-    for alias in sorted({handler.channel_layer_alias for handler in using} & layers.keys()):
-        if _backend(layers[alias]) == "channels.layers.InMemoryChannelLayer" and not settings.DEBUG:
+    for alias in _aliases_in_use(mounted):
+        if _backend(layers[alias]) == IN_MEMORY and not settings.DEBUG:
             yield Warning(
                 f"The channel layer {alias!r} is in memory: other processes do not see its groups.",
                 hint="Use channels_redis in production, or run one process only.",
@@ -77,16 +80,54 @@ def check_layers(mounted: Mounted) -> Iterator[CheckMessage]:
 
 def check_redis_layers(mounted: Mounted) -> Iterator[CheckMessage]:
     """Layers whose reader is cut off by redis-py 8 whenever nothing came for five seconds."""
-    for alias, layer in getattr(settings, "CHANNEL_LAYERS", {}).items():
-        if mounted and _backend(layer) == "channels_redis.core.RedisChannelLayer":
+    for alias in _aliases_in_use(mounted):
+        layer = _layers()[alias]
+        if _backend(layer) == "channels_redis.core.RedisChannelLayer":
             hosts = layer.get("CONFIG", {}).get("hosts") or [{}]
             if _redis_major() >= 8 and not all(map(_waits_long_enough, hosts)):
                 yield Warning(
-                    f"The channel layer {alias!r} loses messages after {IDLE} idle seconds: that "
-                    "is the default time-out of redis-py 8, and as long as the layer waits.",
+                    f"The channel layer {alias!r} fails after {IDLE} idle seconds, and events come "
+                    "late or not at all: that is the default time-out of redis-py 8, and as long "
+                    "as the layer waits.",
                     hint='Write its hosts as [{"address": "redis://...", "socket_timeout": None}].',
                     id="sockets.W007",
                 )
+
+
+def check_broker(mounted: Mounted) -> Iterator[CheckMessage]:
+    """Whether broadcasts and logouts reach the other processes."""
+    try:
+        is_local = type(make_broker()) is LocalBroker
+    except Exception as fault:
+        yield Error(
+            f"The settings of sockets cannot be used: {fault}",
+            hint="Until this is repaired, no client can connect and nothing can be sent.",
+            id="sockets.E007",
+        )
+        return
+    alias = get_settings().BROKER
+    if mounted and is_local and alias != "local" and not settings.DEBUG:
+        found = "is in memory" if alias in _layers() else "is not set"
+        yield Warning(
+            "Broadcasts and logouts do not reach sockets in other processes: the channel layer "
+            f"{alias!r} {found}.",
+            hint="Set it to one of channels_redis in CHANNEL_LAYERS; or, if there is one process "
+            'only, say so: SOCKETS = {"BROKER": "local"}.',
+            id="sockets.W010",
+        )
+
+
+def _layers() -> dict[str, dict[str, Any]]:
+    return getattr(settings, "CHANNEL_LAYERS", {})
+
+
+def _using_layers(mounted: Mounted) -> list[type[RoutedSocketHandler]]:
+    return [handler for handler in mounted if handler._declared.uses_layer]
+
+
+def _aliases_in_use(mounted: Mounted) -> list[str]:
+    asked = {handler.channel_layer_alias for handler in _using_layers(mounted)}
+    return sorted(asked & _layers().keys())
 
 
 def _backend(layer: dict[str, Any]) -> str:
@@ -136,5 +177,6 @@ CHECKS = (
     check_application,
     check_layers,
     check_redis_layers,
+    check_broker,
     check_origins,
 )

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from django.core.checks import CheckMessage, Error, Warning
 
@@ -15,29 +16,37 @@ from .routes import Route
 
 
 def check_hidden_routes(mounted: Mounted) -> Iterator[CheckMessage]:
-    """Routes none of whose keys can be reached, as later ones take them all."""
+    """Routes and group rules none of whose keys can be reached, as later ones take them all."""
     found: dict[tuple[Function, Function], CheckMessage] = {}
     for handler in mounted:
-        routes = handler._declared.own_routes
-        levels = [_level(handler, given) for given in handler.routes]
-        for position, route in enumerate(routes):
-            # What a subclass hides of its base it overrides, as it may.
-            later = [
-                other
-                for other, level in zip(routes[position:], levels[position:], strict=True)
-                if level == levels[position] and other.function is not route.function
-            ]
-            if hiders := _hiders(route, later):
-                names = ", ".join(dict.fromkeys(name_of(hider.function) for hider in hiders))
-                found[route.function, hiders[0].function] = Warning(
-                    f"{name_of(route.function)} is never called with "
-                    f"{', '.join(map(_written, route.keys))}: {names}, defined later, takes it.",
-                    hint="The last route that matches wins. Define the one with the wider key "
-                    "first, or delete the hidden one.",
-                    obj=handler,
-                    id="sockets.W002",
-                )
+        for route, hiders in (*_hidden(handler, "routes"), *_hidden(handler, "group_rules")):
+            names = ", ".join(dict.fromkeys(name_of(hider.function) for hider in hiders))
+            found[route.function, hiders[0].function] = Warning(
+                f"{name_of(route.function)} is never called with "
+                f"{', '.join(map(_written, route.keys))}: {names}, defined later, takes it.",
+                hint="The last one that matches wins. Define the one with the wider key first, or "
+                "delete the hidden one.",
+                obj=handler,
+                id="sockets.W002",
+            )
     yield from found.values()
+
+
+def _hidden(
+    handler: type[RoutedSocketHandler], attribute: Literal["routes", "group_rules"]
+) -> Iterator[tuple[Route, list[Route]]]:
+    declared = handler._declared
+    routes = declared.own_routes if attribute == "routes" else declared.group_rules.routes
+    levels = [_level(handler, attribute, given) for given in getattr(handler, attribute)]
+    for position, route in enumerate(routes):
+        # What a subclass hides of its base it overrides, as it may.
+        later = [
+            other
+            for other, level in zip(routes[position:], levels[position:], strict=True)
+            if level == levels[position] and other.function is not route.function
+        ]
+        if hiders := _hiders(route, later):
+            yield route, hiders
 
 
 def _hiders(route: Route, later: list[Route]) -> list[Route]:
@@ -49,9 +58,9 @@ def _hiders(route: Route, later: list[Route]) -> list[Route]:
     return [] if None in hiders else [hider for hider in hiders if hider is not None]
 
 
-def _level(handler: type[RoutedSocketHandler], given: object) -> int:
+def _level(handler: type[RoutedSocketHandler], attribute: str, given: object) -> int:
     """How many of a handler's classes have a route: the same for those that one class added."""
-    return sum(given in tuple(getattr(owner, "routes", ())) for owner in handler.__mro__)
+    return sum(given in tuple(getattr(owner, attribute, ())) for owner in handler.__mro__)
 
 
 def check_regexes(mounted: Mounted) -> Iterator[CheckMessage]:
@@ -59,7 +68,7 @@ def check_regexes(mounted: Mounted) -> Iterator[CheckMessage]:
     regexes = {
         (route.function, key): handler
         for handler in mounted
-        for route in handler._declared.own_routes
+        for route in (*handler._declared.own_routes, *handler._declared.group_rules.routes)
         for key in route.keys
         if isinstance(key, re.Pattern)
     }
@@ -119,7 +128,7 @@ def check_url_arguments(mounted: Mounted) -> Iterator[CheckMessage]:
 def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
     """The functions of a handler, each with the URL arguments that it must have."""
     default = () if declared.routes.default is None else (declared.routes.default,)
-    for route in (*declared.own_routes, *default):
+    for route in (*declared.own_routes, *declared.group_rules.routes, *default):
         yield route.function, route.url_arguments
     for hook in declared.connect:
         yield hook, url_arguments(hook, HOOK_WORDS)

@@ -114,7 +114,7 @@ class Sender:
     """The broker of a process that serves no connections, on a thread and a loop of its own."""
 
     def __init__(self, broker: LocalBroker) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._broker = broker
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="sockets-sender", daemon=True)

@@ -1,7 +1,6 @@
 """Carrying broadcasts to other processes over real channel layers."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -10,11 +9,12 @@ from sockets.broadcasts import Broadcast, Event, Target, pack
 from sockets.brokers import EVERYONE, LayerBroker, LocalBroker, make_broker
 from sockets.exceptions import DeclarationError
 from sockets.hub import Hub
-from sockets.senders import Sender
+from sockets.senders import Sender, send, stop_sender
 
 from .channel_layers import SHARED, hearing, layers, sending, shared_redis, unique_name
 from .clients import Client, client_of
 from .conftest import until
+from .servers import run
 
 HERE, THERE = "sockets.here", "sockets.there"
 PATIENCE = 20.0
@@ -22,24 +22,20 @@ PATIENCE = 20.0
 
 @pytest.fixture(params=["core", "pubsub"])
 def name(request, settings):
-    """Of the layer's keys and connections, none of which is left."""
+    """The name of a layer's keys, which are none in the end, and of its connections."""
     name = unique_name()
     with shared_redis() as redis:
         settings.CHANNEL_LAYERS = layers(request.param, SHARED, name)
         yield name
-        assert gone(lambda: [client for client in redis.client_list() if client["name"] == name])
         assert redis.pubsub_channels(f"{name}*") == []
-        assert [key for key in redis.scan_iter(f"{name}:group:*") if redis.zcard(key)] == []
+        assert [*redis.scan_iter(f"{name}:group:*")] == []
         for key in redis.scan_iter(f"{name}*"):
             redis.delete(key)
 
 
-def gone(find):
-    """Whether nothing is found any more, as soon as the server has noticed."""
-    deadline = time.monotonic() + PATIENCE
-    while find() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not find()
+def connections(name):
+    with shared_redis() as redis:
+        return [client for client in redis.client_list() if client["name"] == name]
 
 
 # Texts and addresses
@@ -211,6 +207,14 @@ async def test_a_hub_brings_the_broadcasts_of_other_processes_to_its_members(
 # The end
 
 
+async def test_the_end_closes_all_connections(name):
+    async with hearing(HERE) as here, sending() as mouth:
+        await mouth.publish([EVERYONE], "one")
+        await until(lambda: here.texts, PATIENCE)
+        assert connections(name)
+    await until(lambda: not connections(name), PATIENCE)
+
+
 async def test_a_loop_may_listen_again_and_again(name):
     loop = asyncio.get_running_loop()
     closes = set()
@@ -262,6 +266,50 @@ async def test_a_layer_that_hangs_does_not_keep_the_end(name, monkeypatch, caplo
         await asyncio.wait_for(taken, PATIENCE)
         assert mouth.lost == 2
     assert "did not take them within" in caplog.text
+
+
+# Processes without connections
+
+ENDING_AT_ONCE = """
+import django
+from django.conf import settings
+settings.configure(CHANNEL_LAYERS={layers!r})
+django.setup()
+from sockets.broadcasts import Broadcast, Event, Target
+from sockets.senders import send
+for number in range(3):
+    send(Broadcast(Target("group", "red"), Event.of(number)), wait=False)
+"""
+
+
+async def test_a_process_that_ends_at_once_still_finds_redis_by_name(name, settings):
+    [host] = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"]
+    if "127.0.0.1" not in SHARED:
+        pytest.skip("only the name of this machine is known")
+    host["address"] = SHARED.replace("127.0.0.1", "localhost")
+    code = ENDING_AT_ONCE.format(layers=settings.CHANNEL_LAYERS)
+    async with hearing(HERE) as here:
+        await asyncio.to_thread(run, "-c", code)
+        await until(lambda: len(here.texts) == 3, PATIENCE)
+
+
+def test_many_sends_share_one_connection(name):
+    assert not connections(name)
+    for number in range(200):
+        send(Broadcast(Target("group", "red"), Event.of(number)))
+    assert len(connections(name)) == 1
+    stop_sender()
+
+
+def test_other_settings_end_the_connection_and_lead_elsewhere(name, settings):
+    send(Broadcast(Target("group", "red"), Event.of(1)))
+    other = unique_name()
+    settings.CHANNEL_LAYERS = layers("pubsub", SHARED, other)
+    assert not connections(name)
+    send(Broadcast(Target("group", "red"), Event.of(2)))
+    assert len(connections(other)) == 1
+    stop_sender()
+    assert not connections(other)
 
 
 # Which broker

@@ -25,6 +25,7 @@ from sockets.exceptions import DeclarationError
 from . import settings
 
 MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+PUBSUB = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}}
 MIDDLEWARE = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 SOURCES = Path(sockets.__file__).parent
 
@@ -54,7 +55,7 @@ def texts(messages):
 
 
 def test_a_project_in_order_is_silent():
-    with override_settings(ROOT_URLCONF=(at_url(Table, "table/"),)):
+    with override_settings(ROOT_URLCONF=(at_url(Table, "table/"),), CHANNEL_LAYERS=PUBSUB):
         found = run_checks(tags=["sockets"])
     # Views of other tests, which no URL leads to, are in this process too.
     assert [message for message in found if message.id != "sockets.W001"] == []
@@ -264,6 +265,53 @@ def test_a_regex_that_may_take_exponential_time():
     assert not check(routed((re.compile(r"(\d+,)*$"), "MOVE")), id="W003")
 
 
+def ruled(*patterns):
+    """A view with one function per pattern of groups: may_0, may_1, ..."""
+    router = SocketRouter()
+    for number, pattern in enumerate(patterns):
+
+        def function(socket): ...
+
+        function.__qualname__ = f"may_{number}"
+        router.group(pattern)(function)
+    return type("Page", (View,), {"socket": router})
+
+
+def test_a_rule_whose_groups_another_takes():
+    [message] = check(ruled("room-.+", "room-.+", "lobby$"), id="W002")
+    assert f"{__name__}.may_0 is never called with 'room-.+'" in message.msg
+    assert f"{__name__}.may_1" in message.msg
+    assert not check(ruled("room-.+", r"room-\d+"), id="W002")
+
+
+def test_a_subclass_may_override_the_rules_of_its_base():
+    base = ruled("room-.+").socket.Handler
+
+    class Page(View):
+        socket = SocketRouter(handler=base)
+
+        @socket.group("room-.+")
+        def may_enter(socket): ...
+
+    assert not check(Page, id="W002")
+
+
+def test_a_rule_that_may_take_exponential_time():
+    [message] = check(ruled("room-1", r"(\w+\s?)*$"), id="W003")
+    assert f"{__name__}.may_1" in message.msg
+
+
+def test_a_rule_is_a_function_of_the_socket_too():
+    class Page(View):
+        socket = SocketRouter()
+
+        @socket.group("room-.+")
+        def get(socket, content, chair): ...
+
+    assert "Page.get is a function of the socket" in check(Page, id="E002")[0].msg
+    assert "Page.get takes 'chair' from the URL" in check(Page, id="E003")[0].msg
+
+
 def test_a_routed_function_in_the_place_of_a_http_method():
     class Page(View):
         socket = SocketRouter()
@@ -440,8 +488,52 @@ def test_a_channel_layer_in_memory():
     assert "'default' is in memory" in text
     assert not check(view, id="W006", CHANNEL_LAYERS=MEMORY, DEBUG=True)
     assert not check(Table, id="W006", CHANNEL_LAYERS=MEMORY)
-    pubsub = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}}
-    assert not check(view, id="W006", CHANNEL_LAYERS=pubsub)
+    assert not check(view, id="W006", CHANNEL_LAYERS=PUBSUB)
+
+
+@pytest.mark.parametrize(
+    ("layers", "broker", "found"),
+    [
+        ({}, {}, "'default' is not set"),
+        (MEMORY, {}, "'default' is in memory"),
+        ({"far": MEMORY["default"]}, {"BROKER": "far"}, "'far' is in memory"),
+    ],
+)
+def test_broadcasts_that_stay_in_their_process(layers, broker, found):
+    changed = {"CHANNEL_LAYERS": layers, "SOCKETS": broker}
+    [message] = check(Table, id="W010", **changed)
+    assert "Broadcasts and logouts do not reach" in message.msg and found in message.msg
+    assert "channels_redis" in message.hint and '"BROKER": "local"' in message.hint
+    assert not check(Table, id="W010", **changed, DEBUG=True)
+    assert not check(id="W010", **changed)
+
+
+@pytest.mark.parametrize("layers", [{}, MEMORY, PUBSUB])
+def test_a_project_that_says_it_has_one_process_is_believed(layers):
+    assert not check(Table, id="W010", CHANNEL_LAYERS=layers, SOCKETS={"BROKER": "local"})
+
+
+def test_broadcasts_that_leave_their_process():
+    assert not check(Table, id="W010", CHANNEL_LAYERS=PUBSUB)
+    far = {"far": PUBSUB["default"], **MEMORY}
+    assert not check(Table, id="W010", CHANNEL_LAYERS=far, SOCKETS={"BROKER": "far"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"SOCKETS": {"BROKER": "far"}}, "'far', which is not in CHANNEL_LAYERS; add it, or write"),
+        ({"SOCKETS": {"BROKER": 1}}, "expected SOCKETS['BROKER'] to be a text"),
+        ({"SOCKETS": {"BROCKER": "far"}}, "SOCKETS has no setting 'BROCKER'"),
+        ({"SOCKETS": {"LANES": 0}}, "expected SOCKETS['LANES'] to be a whole number"),
+        ({"CHANNEL_LAYERS": {"default": {"BACKEND": "tests.nowhere.Layer"}}}, "Cannot import"),
+    ],
+)
+def test_settings_with_which_no_client_can_connect(changed, found):
+    [message] = check(Table, id="E007", **changed)
+    assert found in message.msg and "no client can connect" in message.hint
+    assert check(id="E007", **changed)
+    assert not check(Table, id="E007")
 
 
 @pytest.fixture
@@ -463,6 +555,7 @@ def redis_layer(hosts=None, backend="core.RedisChannelLayer"):
 
 
 ADDRESS = "redis://localhost:6379"
+LAYERED = layered(uses_channel_layer=True)
 
 
 @pytest.mark.parametrize(
@@ -476,9 +569,9 @@ ADDRESS = "redis://localhost:6379"
         [{"address": ADDRESS, "socket_timeout": None}, ADDRESS],
     ],
 )
-def test_a_redis_layer_that_loses_messages_when_idle(redis, hosts):
+def test_a_redis_layer_that_fails_when_idle(redis, hosts):
     redis("8.1.0")
-    [message] = check(Table, id="W007", CHANNEL_LAYERS=redis_layer(hosts))
+    [message] = check(LAYERED, id="W007", CHANNEL_LAYERS=redis_layer(hosts))
     assert "redis-py 8" in message.msg and '"socket_timeout": None' in message.hint
 
 
@@ -492,19 +585,26 @@ def test_a_redis_layer_that_loses_messages_when_idle(redis, hosts):
 )
 def test_a_redis_layer_that_waits_longer(redis, host):
     redis("8.1.0")
-    assert not check(Table, id="W007", CHANNEL_LAYERS=redis_layer([host]))
+    assert not check(LAYERED, id="W007", CHANNEL_LAYERS=redis_layer([host]))
+
+
+def test_the_layer_that_carries_broadcasts_is_never_idle(redis):
+    redis("8.1.0")
+    assert not check(Table, id="W007", CHANNEL_LAYERS=redis_layer())
+    layers = {"near": redis_layer()["default"], **PUBSUB}
+    assert not check(LAYERED, id="W007", CHANNEL_LAYERS=layers)
 
 
 def test_the_pubsub_layer_waits_in_another_way(redis):
     redis("8.1.0")
     layers = redis_layer([ADDRESS], backend="pubsub.RedisPubSubChannelLayer")
-    assert not check(Table, id="W007", CHANNEL_LAYERS=layers)
+    assert not check(LAYERED, id="W007", CHANNEL_LAYERS=layers)
 
 
 def test_earlier_releases_of_redis_wait_for_ever(redis):
-    assert not check(Table, id="W007", CHANNEL_LAYERS=redis_layer())
+    assert not check(LAYERED, id="W007", CHANNEL_LAYERS=redis_layer())
     redis("7.4.0")
-    assert not check(Table, id="W007", CHANNEL_LAYERS=redis_layer())
+    assert not check(LAYERED, id="W007", CHANNEL_LAYERS=redis_layer())
 
 
 def test_pages_of_every_site_may_open_sockets():

@@ -14,12 +14,14 @@ from .settings import MARIADB, POSTGRESQL
 MODULES = (
     "asgi",
     "django",
+    "groups",
     "identity",
     "lanes",
     "lease",
     "models",
     "receivers",
     "registry",
+    "senders",
     "sessions",
     "watch",
 )

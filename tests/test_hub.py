@@ -179,13 +179,17 @@ def slow(settings, monkeypatch):
 
 async def test_the_first_connection_waits_until_broadcasts_are_heard(slow, monkeypatch):
     monkeypatch.setattr(hub_module, "PATIENCE", 60)
-    entering = asyncio.create_task(hold(gate := asyncio.Event()))
+    heard = []
+
+    async def enter():
+        async with connection() as (hub, _):
+            heard.append(hub._listening.done())
+
+    entering = asyncio.create_task(enter())
     await until(lambda: Hub.all())
-    assert not Hub.all()[0]._listening.done()
     slow()
-    await until(lambda: Hub.all()[0]._listening.done())
-    gate.set()
     await entering
+    assert heard == [True]
 
 
 async def test_a_layer_that_is_away_holds_nobody_up_for_long(slow, monkeypatch):

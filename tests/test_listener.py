@@ -1,10 +1,11 @@
 """Listening to channel layers that fail: their Redis stops, forgets, or was never there."""
 
+import asyncio
 import time
 
 import pytest
 
-from sockets import RoutedSocketHandler, hub, listener
+from sockets import RoutedSocketHandler, brokers, hub, listener
 from sockets.brokers import EVERYONE
 from sockets.hub import Hub
 from sockets.watch import Watch
@@ -125,6 +126,25 @@ async def test_groups_are_renewed_before_they_age(redis, monkeypatch):
     async with hearing(HERE):
         first = joined()
         await until(lambda: joined() > first, PATIENCE)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("layer", ["core"], indirect=True)
+async def test_a_process_that_was_killed_is_soon_forgotten(redis, monkeypatch):
+    monkeypatch.setattr(brokers, "EXPIRY", 1)
+    monkeypatch.setattr(listener, "RENEWAL", 2)
+    group, killed = f"tests:group:{EVERYONE}", b"specific.killed!channel"
+    async with hearing(HERE) as here, sending() as mouth:
+        redis.ask("zadd", group, {killed: time.time()})
+
+        async def is_forgotten():
+            await mouth.publish([EVERYONE], "anything")
+            return killed not in redis.ask("zrange", group, 0, -1)
+
+        async with asyncio.timeout(PATIENCE):
+            while not await is_forgotten():
+                await asyncio.sleep(0.05)
+        await heard_by(here, mouth, "we are still here")
 
 
 @pytest.mark.parametrize("layer", ["core"], indirect=True)

@@ -175,6 +175,10 @@ def test_old_logouts_are_forgotten(clock, timed):
         timed.deliver(Broadcast(Target("session", f"{number}"), LogOut()))
         clock.now += REMEMBERED / 4
     assert len(timed._logged_out) == 4
+    timed.deliver(Broadcast(Target("session", "6"), LogOut()))
+    clock.now += REMEMBERED * 3 / 4
+    timed.deliver(Broadcast(Target("session", "last"), LogOut()))
+    assert set(timed._logged_out) == {("session", "6"), ("session", "last")}
 
 
 def test_a_repeated_logout_is_remembered_from_the_last(clock, timed):

@@ -289,8 +289,8 @@ def layer(settings):
 class Neighbour:
     """Another process, as far as the channel layer knows."""
 
-    def __init__(self):
-        self.id = uuid.uuid4()
+    def __init__(self, id=None):
+        self.id = id or uuid.uuid4()
         self.texts = []
         self._broker = LayerBroker("default")
 
@@ -356,8 +356,8 @@ async def test_what_is_for_few_processes_goes_to_them_alone(serves):
 
 @pytest.mark.usefixtures("layer")
 async def test_what_is_for_this_process_alone_is_not_carried_away():
-    async with Neighbour() as neighbour, client_of(Tab) as client:
-        await asend(event(1), {Hub.current().id})
+    async with client_of(Tab) as client, Neighbour(Hub.current().id) as neighbour:
+        await asend(event(1), {neighbour.id})
         await asend(event(2))
         await until(lambda: neighbour.texts)
         assert neighbour.heard() == [2]
@@ -430,6 +430,8 @@ def quick(monkeypatch):
     monkeypatch.setattr("sockets.brokers.PATIENCE", 0.05)
     yield
     stop_sender()
+    for thread in sender_threads():
+        thread.join(5)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -45,6 +45,18 @@ class Game(View):
     @socket.route("PING")
     def on_ping(socket): ...
 
+    @socket.group(r"table-(?P<number>\d+)$")
+    async def may_watch(socket, number): ...
+
+    @socket.group("staff$")
+    def may_serve(socket): ...
+
+    @socket.group(re.compile("staff$", re.IGNORECASE))
+    def may_serve_or_shout(socket): ...
+
+    @socket.group("staff$")
+    def may_really_serve(socket): ...
+
 
 class Bar(View):
     socket = SocketRouter()
@@ -59,8 +71,11 @@ class Bar(View):
 class Cellar(RoutedSocketHandler):
     refuse_at_handshake = True
     routes = (("FETCH", "on_fetch"),)
+    group_rules = (("cellar$", "may_enter"),)
 
     def on_fetch(self): ...
+
+    def may_enter(self): ...
 
 
 inner = [re_path(r"^bar/(?P<stool>\d+)/$", login_required(Bar.as_view()))]
@@ -136,8 +151,14 @@ def test_the_route_that_wins_stands_first_and_the_built_in_ones_last():
         '"poker.DEAL"',
         r'"poker." + r"BET_(?P<chips>\d+)$"',
         "default route",
+        'group r"staff$"',
+        'group r"staff$", re.IGNORECASE',
+        'group r"staff$"',
+        r'group r"table-(?P<number>\d+)$"',
         '"CANCEL"',
         '"PING"',
+        '"LEAVE"',
+        '"JOIN"',
         '"TIME_SYNC"',
         '"HELLO"',
     ]
@@ -157,8 +178,17 @@ def test_what_a_later_route_takes_is_hidden_by_it():
     hidden = [cells for cells in rows(listing) if "hidden by" in cells[-1]]
     assert [(cells[0], cells[-1].removeprefix("at once, ")) for cells in hidden] == [
         ('"SHOUT"', f"timeout=5, hidden by {__name__}.Game.on_noise"),
+        ('group r"staff$"', f"hidden by {__name__}.Game.may_really_serve"),
         ('"PING"', f"hidden by {__name__}.Game.on_ping"),
     ]
+
+
+def test_rules_for_groups_are_listed_with_their_functions():
+    listing = run("--path", "/game/7/")
+    watch = row(listing, r'group r"table-(?P<number>\d+)$"')
+    assert watch == ["Game.may_watch", "async def"]
+    assert row(listing, 'group r"staff$", re.IGNORECASE') == ["Game.may_serve_or_shout", "def"]
+    assert "group" not in run("--path", "/house/bar/7/")
 
 
 def test_the_default_route_is_listed_or_said_to_be_missing():
@@ -185,6 +215,7 @@ def test_a_handler_without_a_view_is_named():
     assert "view" not in [cells[0] for cells in rows(listing)]
     assert row(listing, "attributes") == ["login_required=False, refuse_at_handshake=True"]
     assert row(listing, '"FETCH"') == ["Cellar.on_fetch", "def"]
+    assert row(listing, 'group r"cellar$"') == ["Cellar.may_enter", "def"]
 
 
 def test_several_handlers_and_a_path_may_be_named():
@@ -278,7 +309,21 @@ def test_json_holds_what_the_list_does():
     [chat, shout] = game["routes"][4:6]
     assert (chat["key"], chat["regex"], chat["timeout"]) == ("CHAT", False, 5)
     assert shout["hidden_by"] == f"{__name__}.Game.on_noise"
-    assert [line["key"] for line in game["built_in"]] == ["CANCEL", "PING", "TIME_SYNC", "HELLO"]
+    assert [line["function"].rpartition(".")[2] for line in game["group_rules"]] == [
+        "may_really_serve",
+        "may_serve_or_shout",
+        "may_serve",
+        "may_watch",
+    ]
+    assert game["group_rules"][2] == {
+        "key": "staff$",
+        "flags": re.UNICODE,
+        "function": f"{__name__}.Game.may_serve",
+        "colour": "def",
+        "hidden_by": f"{__name__}.Game.may_really_serve",
+    }
+    built_in = [line["key"] for line in game["built_in"]]
+    assert built_in == ["CANCEL", "PING", "LEAVE", "JOIN", "TIME_SYNC", "HELLO"]
 
 
 def test_json_tells_who_answers_a_key():

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.db.backends.signals import connection_created
 from django.http import HttpResponse, JsonResponse
 from django.views import View
@@ -164,15 +165,15 @@ def visit(request):
 
 def end(request, what):
     """End the request's session, or its user, in another way than by a logout."""
+    if what == "session":
+        Session.objects.get(session_key=request.session.session_key).delete()
+        return HttpResponse("Ended.")
     user = User.objects.get(pk=request.user.pk)
-    match what:
-        case "session":
-            Session.objects.get(session_key=request.session.session_key).delete()
-        case "user":
-            user.delete()
-        case "permission":
-            user.is_active = False
-            user.save()
+    if what == "user":
+        user.delete()
+    else:
+        user.is_active = False
+        user.save()
     return HttpResponse("Ended.")
 
 
@@ -181,7 +182,7 @@ def show_rows(request):
     online = set(Socket.objects.online().values_list("pk", flat=True))
     fields = ("id", "path", "process", "session_key", "user", "active")
     rows = [{**row, "online": row["id"] in online} for row in Socket.objects.values(*fields)]
-    return JsonResponse({"rows": rows})
+    return JsonResponse({"rows": rows, "database": connection.vendor})
 
 
 async def show_statements(request):

@@ -75,7 +75,8 @@ class Command(BaseCommand):
             self.stdout.write(f"  {row}")
 
     def _list_routes(self, place: Place) -> None:
-        lines = [*place.own_lines(), place.default, *place.built_in_lines()]
+        own = [*place.own_lines(), place.default]
+        lines = [*own, *place.rule_lines(), *place.built_in_lines()]
         rows = [line.cells() if line else ["default route", "none (404)"] for line in lines]
         for line, row in zip(lines, aligned(rows), strict=True):
             hidden = line is not None and line.hidden_by is not None
