@@ -13,6 +13,7 @@ from django.http import Http404
 from django.urls import URLPattern, re_path, resolve
 from django.utils import translation
 
+from .brokers import make_broker
 from .hub import connection
 from .mounts import find_router
 from .outbox import Send
@@ -29,6 +30,7 @@ def get_asgi_application(websocket_urlpatterns: Sequence[URLPattern] = ()) -> Ap
     origin of a handshake must be one of `ALLOWED_HOSTS`; clients that are no browsers send none.
     """
     http = get_django_application()
+    make_broker()  # servers run no checks: a setting that cannot work shows here
     routed = URLRouter([*websocket_urlpatterns, *socket_urlpatterns()])
     websocket = WebSockets(AuthMiddlewareStack(routed))
     return ProtocolTypeRouter(  # type: ignore[no-any-return]
