@@ -7,6 +7,7 @@ from typing import Any
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.apps import apps
 from django.conf import settings
 from django.core.asgi import get_asgi_application as get_django_application
 from django.http import Http404
@@ -14,6 +15,7 @@ from django.urls import URLPattern, re_path, resolve
 from django.utils import translation
 
 from .brokers import make_broker
+from .exceptions import DeclarationError
 from .hub import connection
 from .mounts import find_router
 from .outbox import Send
@@ -30,6 +32,8 @@ def get_asgi_application(websocket_urlpatterns: Sequence[URLPattern] = ()) -> Ap
     origin of a handshake must be one of `ALLOWED_HOSTS`; clients that are no browsers send none.
     """
     http = get_django_application()
+    if not apps.is_installed("sockets"):
+        raise DeclarationError("expected 'sockets' in INSTALLED_APPS; add it, and migrate")
     make_broker()  # servers run no checks: a setting that cannot work shows here
     routed = URLRouter([*websocket_urlpatterns, *socket_urlpatterns()])
     websocket = WebSockets(AuthMiddlewareStack(routed))

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sockets")
 
+GRACE = 1.0
+"""Seconds between the end of a session and that of its sockets, where it may have moved: a login
+deletes it too, to give its data another key, and tells so right after."""
+
 Kind = Literal["ids", "group", "path", "session", "user"]
 Place = tuple[Kind, str]
 """Where a connection is, and is found by: in a group, on a path, in a session, of a user."""
@@ -126,7 +130,12 @@ class Close(Deed, frozen=True, array_like=True, tag="close"):
 
 
 class LogOut(Deed, frozen=True, array_like=True, tag="log out"):
-    """Tells the client to log in again, and closes."""
+    """Tells the client to log in again, and closes.
+
+    Where `remembered`, those on their way in are kept out too.
+    """
+
+    remembered: bool = True
 
     def doing(self) -> "Callable[[Member], None]":
         return lambda member: member.log_out()
@@ -229,7 +238,8 @@ def ids_of(exclude: Exclude) -> tuple[uuid.UUID, ...]:
     if isinstance(exclude, Iterable) and not isinstance(exclude, str):
         return tuple(id for one in exclude for id in ids_of(one))
     found = getattr(exclude, "id", exclude)
-    if not isinstance(found, uuid.UUID):
+    other_model = hasattr(exclude, "_meta") and exclude._meta.label != "sockets.Socket"
+    if other_model or not isinstance(found, uuid.UUID):
         raise TypeError(
             f"expected a socket, a row, an id of one or a list of them to exclude, got {exclude!r}"
         )

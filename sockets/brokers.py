@@ -26,6 +26,8 @@ BATCH = 128 * 1024
 """Characters that go together at most, beyond the first text."""
 LIMIT = 64 * 1024 * 1024
 """Characters that may wait for a layer that is slow; what is more is dropped and counted."""
+IDLE = 1.0
+"""Seconds without a send after which a connection may have been closed unnoticed."""
 QUIET = 1.0
 """Seconds between two errors in the log."""
 
@@ -74,6 +76,7 @@ class LayerBroker(LocalBroker):
         self._listening: asyncio.Task[None] | None = None
         self._stopped = False
         self._quiet_until = 0.0
+        self._sent_at = 0.0
 
     @cached_property
     def _layer(self) -> Any:
@@ -140,10 +143,19 @@ class LayerBroker(LocalBroker):
             finish(self._taken)
 
     async def _send(self, address: str, texts: list[str]) -> None:
+        now = asyncio.get_running_loop().time
+        event = {"type": "sockets.broadcast", "texts": texts}
         try:
-            await self._layer.group_send(address, {"type": "sockets.broadcast", "texts": texts})
+            try:
+                await self._layer.group_send(address, event)
+            except Exception as fault:
+                if now() < self._sent_at + IDLE or "Timeout" in type(fault).__name__:
+                    raise
+                # Its connection was closed while it was idle, so nothing has been sent.
+                await self._layer.group_send(address, event)
         except Exception as fault:
             self._lose(len(texts), _name_of(fault))
+        self._sent_at = now()
         self._number -= len(texts)
         self._size -= sum(map(len, texts))
 

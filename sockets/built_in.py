@@ -12,7 +12,7 @@ from .routes import Route
 def on_hello(socket: Any) -> None:
     socket.send_action(
         "GOT_HELLO",
-        user_id=socket.user.pk if socket.user.is_authenticated else None,
+        user_id=getattr(socket.user, "pk", None) if socket.user.is_authenticated else None,
         path=socket.path,
         TIMESTAMP=timestamp(),
     )
@@ -50,7 +50,8 @@ async def on_leave(socket: Any, message: Message, *, group: str) -> None:
 
 
 def _rule_of(socket: Any, message: Message, group: str) -> Route:
-    found = socket._declared.group_rules.find(group)
+    rules = socket._declared.group_rules
+    found = rules.found.get(group) or rules.find(group)
     if found is None:
         raise SocketError("You may not join this group.", status=403)
     rule: Route

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from functools import cache
+from math import inf
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -30,6 +31,10 @@ class Settings:
     """Proxies in front of the server that append to X-Forwarded-For."""
 
 
+LOWEST = {"TRUSTED_PROXIES": 0, "LEASE": 0.1}
+"""The lowest values, where they are not 1 or 0 seconds."""
+
+
 @cache
 def get_settings() -> Settings:
     """The settings now in force, with defaults for what `SOCKETS` leaves out."""
@@ -48,9 +53,9 @@ def _check(name: str, value: object, kind: type) -> None:
     if kind is str:
         fits, expected = isinstance(value, str), "a text"
     else:
-        lowest = 0 if name == "TRUSTED_PROXIES" else 1 if kind is int else 0.0
+        lowest = LOWEST.get(name, 1 if kind is int else 0.0)
         number = isinstance(value, int if kind is int else int | float)
-        fits = number and not isinstance(value, bool) and value >= lowest  # type: ignore[operator]
+        fits = number and not isinstance(value, bool) and lowest <= value < inf  # type: ignore[operator]
         expected = f"{'a whole number' if kind is int else 'seconds'} of at least {lowest}"
     if not fits:
         raise DeclarationError(f"expected SOCKETS[{name!r}] to be {expected}, got {value!r}")

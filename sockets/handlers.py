@@ -285,7 +285,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         self._outbox.unblock(message)
 
     def _where(self) -> str:
-        return f"user {self.user.pk} at {self.path!r}"
+        return f"user {getattr(self.user, 'pk', None)} at {self.path!r}"
 
     async def _end(self, event: Event) -> None:
         """Give back everything, whatever happened, within 9 seconds."""

@@ -6,11 +6,11 @@ import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Collection
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar
 from typing import ClassVar
 
-import msgspec
 from asgiref.sync import AsyncToSync
 
 from .broadcasts import Broadcast, unpack
@@ -36,6 +36,8 @@ class Hub:
     """The members, the threads, the rows and the clock of one event loop's connections."""
 
     _by_loop: ClassVar[dict[asyncio.AbstractEventLoop, "Hub"]] = {}
+    ending: ClassVar[set[Future[None]]] = set()
+    """Done when what was sent through hubs that end now has been taken by the broker."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = get_settings()
@@ -95,16 +97,27 @@ class Hub:
         """Count one connection less; the last one ends the hub, even if cancelled meanwhile."""
         self.connections -= 1
         if not self.connections:
+            ending: Future[None] = Future()
+            self.ending.add(ending)
             self._by_loop.pop(self.loop, None)
-            await finish(self._stop())
+            await finish(self._stop(ending))
 
-    async def _stop(self) -> None:
+    async def _stop(self, ending: Future[None]) -> None:
         self.timeouts.stop()
         self.watch.stop()
         self._listening.cancel()
-        await self.registry.stop(GRACE)
-        await self._broker.stop()
-        await self.lanes.stop(GRACE)
+        try:
+            await asyncio.gather(self.registry.stop(GRACE), self._stop_broker(ending))
+        finally:
+            await self.lanes.stop(GRACE)
+
+    async def _stop_broker(self, ending: Future[None]) -> None:
+        try:
+            await asyncio.sleep(0)  # for what other threads have handed over
+            await self._broker.stop()
+        finally:
+            self.ending.discard(ending)
+            ending.set_result(None)
 
     async def listening(self) -> None:
         """Return when broadcasts of other processes are heard, or after `PATIENCE` seconds."""
@@ -115,11 +128,8 @@ class Hub:
         await self._broker.listen(address_of(self.id), self._take, self.watch.look_now)
 
     def _take(self, text: str) -> None:
-        try:
-            if broadcast := unpack(text):
-                self._deliver(broadcast)
-        except msgspec.DecodeError:
-            logger.exception("A broadcast of another process cannot be read; it is lost here")
+        if broadcast := unpack(text):
+            self._deliver(broadcast)
 
     def _deliver(self, broadcast: Broadcast) -> None:
         try:
@@ -130,6 +140,7 @@ class Hub:
 
 # The loops of a process do not run in its forks.
 os.register_at_fork(after_in_child=Hub._by_loop.clear)
+os.register_at_fork(after_in_child=Hub.ending.clear)
 
 
 def address_of(process_id: uuid.UUID) -> str:

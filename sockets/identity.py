@@ -46,18 +46,21 @@ class Identity:
         if not (key.isascii() and key.isprintable()):
             key = ""  # no database can hold it
         store = session.__class__ if isinstance(session, SessionBase) else None
-        pk, user_found = user.pk if user.is_authenticated else None, False
+        pk, user_found = getattr(user, "pk", None) if user.is_authenticated else None, False
         if pk is not None and isinstance(user, get_user_model()):
             pk, user_found = _read_pk(pk), getattr(user, "is_active", True)
+        elif isinstance(user, Model):
+            pk = None  # one of another model, whose keys mean others
         return cls(key, store, bool(key) and _was_found(session), pk, user_found)
 
     @property
     def user_id(self) -> Any:
         """The user as a row can link it; None for a service that has a name in place of a key."""
         try:
-            return _read_pk(self.user_pk)
+            pk = _read_pk(self.user_pk)
         except ValidationError:
             return None
+        return pk if str(pk) == str(self.user_pk) else None
 
     @property
     def places(self) -> set[Place]:

@@ -78,7 +78,7 @@ class Lease:
     def update(self, rows: Collection["Socket"]) -> None:
         """Write what may change while a connection lives."""
         self._sockets.objects.using(self._alias).bulk_update(
-            rows, ["session", "session_key", "last_ping"], batch_size=BATCH
+            rows, ["user", "session", "session_key", "last_ping"], batch_size=BATCH
         )
 
     def deactivate(self, ids: Collection[uuid.UUID]) -> None:

@@ -100,6 +100,8 @@ class Member:
         self.due.clear()
 
     def _change_identity(self, identity: Identity) -> None:
+        if identity == self.identity:
+            return
         members = self._hub.members
         for place in self.identity.places - identity.places:
             members.leave(self, place)

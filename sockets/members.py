@@ -70,7 +70,7 @@ class Members:
             self._loop.call_later(broadcast.delay, self.deliver, later)
             return
         target, deed = broadcast.target, broadcast.deed
-        if type(deed) is LogOut:
+        if type(deed) is LogOut and deed.remembered:
             self._remember((target.kind, target.name))
         found = self.find(target)
         if excluded := set(broadcast.exclude):

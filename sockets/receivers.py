@@ -1,24 +1,22 @@
 """What Django tells of logins, logouts and deletions, told to the sockets that they concern."""
 
 from collections.abc import Collection
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from .broadcasts import Broadcast, LogOut, NewSession, Target
+from .broadcasts import GRACE, Broadcast, LogOut, NewSession, Target
 from .identity import storable_key
 from .senders import send, when_committed
-
-GRACE = 1.0
-"""Seconds between the deletion of a session and the end of its sockets. A login deletes it too,
-to give its data another key, and tells so right after."""
 
 
 def connect_receivers() -> None:
@@ -31,43 +29,83 @@ def connect_receivers() -> None:
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sockets")
             post_delete.connect(on_user_deleted, sender=model, dispatch_uid="sockets")
     store = import_module(settings.SESSION_ENGINE).SessionStore
+    _follow_keys(store)
     if issubclass(store, DatabaseStore) and apps.is_installed("django.contrib.sessions"):
         post_delete.connect(
             on_session_deleted, sender=store.get_model_class(), dispatch_uid="sockets"
         )
 
 
-def on_login(*, request: Any, user: Any, **kwargs: object) -> None:
-    """A login moves the session's data to a new key, or begins anew after another user."""
-    old, new = _keys(request), _session_key(request)
-    for key in old - {new}:
-        target = Target("session", storable_key(key))
-        _tell(Broadcast(target, NewSession(new, str(user.pk))))
+def _follow_keys(store: Any) -> None:
+    """Have the sessions of an engine tell when they change their key, for which is no signal."""
+    cycle, acycle = store.cycle_key, store.acycle_key
+    if hasattr(cycle, "__wrapped__"):
+        return
+
+    @wraps(cycle)
+    def cycle_key(session: Any) -> None:
+        old = session.session_key
+        cycle(session)
+        on_new_key(session, old)
+
+    @wraps(acycle)
+    async def acycle_key(session: Any) -> None:
+        old = session.session_key
+        await acycle(session)
+        await sync_to_async(on_new_key)(session, old)
+
+    store.cycle_key, store.acycle_key = cycle_key, acycle_key
 
 
-def on_logout(*, request: Any, **kwargs: object) -> None:
+def on_new_key(session: Any, old: str | None) -> None:
+    """The session goes on under a new key, as at a login or with a new password."""
+    new = session.session_key
+    if old and new and old != new:
+        user = session.get(SESSION_KEY)
+        _tell(Broadcast(Target("session", storable_key(old)), NewSession(new, str(user))))
+
+
+def on_login(*, user: Any, request: Any = None, **kwargs: object) -> None:
+    """A login moves the session's data to a new key, or flushes them after another user."""
+    if getattr(request, "session", None) is None:
+        return
+    new = _session_key(request)  # which a flushed session has not got yet
+    deed = NewSession(new, str(user.pk)) if new else LogOut()
+    for key in _keys(request) - {new}:
+        _tell(Broadcast(Target("session", storable_key(key)), deed))
+
+
+def on_logout(*, request: Any = None, **kwargs: object) -> None:
     for key in _keys(request) | {_session_key(request)} - {""}:
         _tell(Broadcast(Target("session", storable_key(key)), LogOut()))
 
 
-def on_session_deleted(*, instance: Any, **kwargs: object) -> None:
+def on_session_deleted(*, instance: Any, using: str, **kwargs: object) -> None:
     # `clearsessions` deletes many that ended long ago: the sockets of those are closed already.
     if instance.expire_date > timezone.now():
         target = Target("session", storable_key(instance.session_key))
-        _tell(Broadcast(target, LogOut(), delay=GRACE))
+        _tell(Broadcast(target, LogOut(), delay=GRACE), using)
 
 
 def on_user_saved(
-    *, instance: Any, created: bool, update_fields: Collection[str] | None, **kwargs: object
+    *,
+    instance: Any,
+    created: bool,
+    update_fields: Collection[str] | None,
+    using: str,
+    **kwargs: object,
 ) -> None:
     # A login saves `last_login` alone; some backends let in who is not active.
     concerned = update_fields is None or "is_active" in update_fields
     if concerned and not created and not getattr(instance, "is_active", True):
-        _tell(Broadcast(Target("user", str(instance.pk)), LogOut()))
+        _tell(Broadcast(Target("user", str(instance.pk)), LogOut()), using)
+    elif not created and getattr(instance, "_password", None) is not None:
+        # Set, and not saved before: it ends the user's sessions but for one, whose key changes.
+        _tell(Broadcast(Target("user", str(instance.pk)), LogOut(remembered=False)), using)
 
 
-def on_user_deleted(*, instance: Any, **kwargs: object) -> None:
-    _tell(Broadcast(Target("user", str(instance.pk)), LogOut()))
+def on_user_deleted(*, instance: Any, using: str, **kwargs: object) -> None:
+    _tell(Broadcast(Target("user", str(instance.pk)), LogOut()), using)
 
 
 def _keys(request: Any) -> set[str]:
@@ -80,6 +118,6 @@ def _session_key(request: Any) -> str:
     return getattr(getattr(request, "session", None), "session_key", None) or ""
 
 
-def _tell(broadcast: Broadcast) -> None:
+def _tell(broadcast: Broadcast, using: str | None = None) -> None:
     # Whoever logs in or out does not wait for the broker.
-    when_committed(lambda: send(broadcast, wait=False))
+    when_committed(lambda: send(broadcast, wait=False), using)

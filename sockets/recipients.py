@@ -56,10 +56,15 @@ class Recipients:
 
     @blocking
     def close(
-        self, code: int = CloseCode.NORMAL, reason: str = "", *, immediate: bool = False
+        self,
+        code: int = CloseCode.NORMAL,
+        reason: str = "",
+        *,
+        exclude: Exclude = None,
+        immediate: bool = False,
     ) -> None:
         """Close, which deletes the rows."""
-        self._send(Close.of(code, reason), None, immediate)
+        self._send(Close.of(code, reason), exclude, immediate)
 
     async def asend_json(
         self, content: Any, *, exclude: Exclude = None, immediate: bool = False
@@ -77,9 +82,14 @@ class Recipients:
         await self._asend(Text.of(text), exclude, immediate)
 
     async def aclose(
-        self, code: int = CloseCode.NORMAL, reason: str = "", *, immediate: bool = False
+        self,
+        code: int = CloseCode.NORMAL,
+        reason: str = "",
+        *,
+        exclude: Exclude = None,
+        immediate: bool = False,
     ) -> None:
-        await self._asend(Close.of(code, reason), None, immediate)
+        await self._asend(Close.of(code, reason), exclude, immediate)
 
     @blocking
     def cleanup_stale(self, wait: float = 10.0) -> None:

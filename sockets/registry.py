@@ -90,7 +90,7 @@ class Registry:
             await self._written()
 
     def update(self, row: "Socket") -> None:
-        """Have the row's session and last ping written as they are now."""
+        """Have the row's user, session and last ping written as they are now."""
         if row.pk in self._rows:
             self._changes.changed[row.pk] = row
             self._wake()

@@ -17,8 +17,8 @@ def make_row(socket: "ClientSocket") -> "Socket":
     """A row, not saved yet, for a connection."""
     if not apps.is_installed("sockets"):
         raise DeclarationError(
-            "expected 'sockets' in INSTALLED_APPS, where the rows of connections live; add it, or "
-            "set tracked = False on the handler"
+            "expected 'sockets' in INSTALLED_APPS, where the rows of connections live and logouts "
+            "are heard; add it"
         )
     model: type[Socket] = apps.get_model("sockets", "Socket")
     owner = socket.view_class or type(socket)
@@ -38,7 +38,7 @@ def session_fields(identity: Identity) -> dict[str, str | None]:
     """How a row names its session; only those in the database are linked."""
     in_database = identity.store is not None and issubclass(identity.store, SessionStore)
     return {
-        "session_id": identity.session_key if in_database and identity.session_key else None,
+        "session_id": identity.session_key if in_database and identity.session_found else None,
         "session_key": storable_key(identity.session_key),
     }
 

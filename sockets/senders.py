@@ -56,23 +56,24 @@ async def asend(broadcast: Broadcast, processes: Collection[uuid.UUID] | None = 
         _report_slow()
 
 
-def when_committed(function: Callable[[], object]) -> None:
+def when_committed(function: Callable[[], object], using: str | None = None) -> None:
     """Call the function once this thread's transaction has committed; without one, now.
 
-    What then fails is logged: the transaction is committed all the same.
+    The transaction is one of the database `using`, or else of that which rows are in. What
+    then fails is logged: the transaction is committed all the same.
     """
-    if in_transaction():
-        transaction.on_commit(function, using=_alias(), robust=True)
+    if in_transaction(using):
+        transaction.on_commit(function, using=using or _alias(), robust=True)
     else:
         function()
 
 
-def in_transaction() -> bool:
-    """Whether this thread is inside a transaction of the database that rows are in.
+def in_transaction(using: str | None = None) -> bool:
+    """Whether this thread is inside a transaction of that database, or else of the rows' one.
 
     The one that Django's `TestCase` wraps around a test, and never commits, does not count.
     """
-    blocks = connections[_alias()].atomic_blocks
+    blocks = connections[using or _alias()].atomic_blocks
     return not all(getattr(block, "_from_testcase", False) for block in blocks)
 
 
@@ -101,6 +102,8 @@ def _begin(
 
 def _report_slow() -> None:
     logger.error("The broker has not taken a broadcast within %g s; going on", PATIENCE)
+    if isinstance(_sender, Sender):
+        _sender.slow = True
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -116,19 +119,28 @@ class Sender:
     def __init__(self, broker: LocalBroker) -> None:
         self._loop = _Loop()
         self._broker = broker
+        self.slow = False
+        """Whether nobody waits for the broker any more, until it takes something again."""
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="sockets-sender", daemon=True)
         self._thread.start()
 
-    def publish(self, addresses: Collection[str], text: str) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(self._publish(addresses, text), self._loop)
+    def publish(self, addresses: Collection[str], text: str) -> Awaitable[None] | Future[None]:
+        taken = asyncio.run_coroutine_threadsafe(self._publish(addresses, text), self._loop)
+        taken.add_done_callback(self._on_taken)
+        return DONE if self.slow else taken
 
     def stop(self) -> None:
         """Send what waits, and end the thread."""
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(PATIENCE)
 
+    def _on_taken(self, taken: Future[None]) -> None:
+        self.slow = False
+
     async def _publish(self, addresses: Collection[str], text: str) -> None:
+        for ending in tuple(Hub.ending):  # what was sent through them goes first
+            await asyncio.wrap_future(ending)
         taken: Any = self._broker.publish(addresses, text)
         if taken is not DONE:
             await asyncio.shield(taken)

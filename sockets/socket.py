@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from .answers import Answers
 from .attributes import Attributes
 from .broadcasts import (
+    GRACE,
     Action,
     Broadcast,
     Event,
@@ -293,10 +294,23 @@ class ClientSocket(Attributes):
         if not changes.session.modified:
             changes.remember()
             return
-        if (changes.session.session_key or "") != self._member.identity.session_key:
-            self._member.settle()  # a function logged the user in or out
-        if not await sync_to_async(changes.save)():
+        key = changes.session.session_key
+        saved = await sync_to_async(changes.save)()
+        if not saved:
+            await asyncio.sleep(GRACE)
+            if changes.session.session_key != key:  # a login has moved it meanwhile
+                changes.session.modified = True
+                saved = await sync_to_async(changes.save)()
+        self._follow_login()
+        if not saved:
             self._log_out()
+
+    def _follow_login(self) -> None:
+        """Be whose the session is now, if a function logged somebody in or out."""
+        earlier = self._member.identity.user_pk
+        self._member.settle()
+        if earlier not in (None, self._member.identity.user_pk):
+            self._loop.call_soon(self._log_out)  # after the answer
 
     def _on_loop(self, function: Callable[..., object], *args: Any) -> bool:
         """Call the function now, or from another thread after what that thread sent.

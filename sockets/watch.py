@@ -7,7 +7,7 @@ from contextvars import Context
 
 from asgiref.sync import sync_to_async
 
-from .broadcasts import Broadcast, LogOut, Target
+from .broadcasts import GRACE, Broadcast, LogOut, Target
 from .identity import Identity, find_ended, storable_key
 from .lane import lane_of
 from .lanes import Lanes
@@ -17,8 +17,6 @@ logger = logging.getLogger("sockets")
 
 EVERY = 60.0
 """Seconds between two looks. What signals tell is not waited for: see `receivers.py`."""
-GRACE = 1.0
-"""Seconds in which a session that is not found may turn out to have moved to another key."""
 
 
 class Watch:

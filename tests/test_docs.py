@@ -1,5 +1,6 @@
 """The reference and the picture of the house name what is there, with its true defaults."""
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_every_module_is_in_the_picture(package):
     for module in (ROOT / package).glob("*.py"):
         if package == "sockets" or module.stem != "__init__":
             assert f"`{module.name}`" in ARCHITECTURE, module.name
+
+
+def test_the_picture_says_of_a_module_what_it_says_itself():
+    for name, sentence in re.findall(
+        r"^\|[^|]*\| `([\w/]+\.py)` \| ([^|]*) \|$", ARCHITECTURE, re.M
+    ):
+        module = ast.parse((ROOT / "sockets" / name).read_text())
+        said = (ast.get_docstring(module) or "").partition("\n\n")[0].replace("\n", " ")
+        assert sentence.strip() == said, name
 
 
 def test_every_file_in_the_picture_exists():

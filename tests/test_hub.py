@@ -109,14 +109,6 @@ async def test_what_this_process_sent_is_not_brought_twice():
         assert (await client.ask({"type": "NOW", "ref": 1}))["status"] == 204
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[1, 2]"])
-async def test_what_cannot_be_read_is_logged_and_harms_nobody(text, caplog):
-    async with client_of(Tab) as client:
-        Hub.current()._take(text)
-        assert "cannot be read; it is lost here" in caplog.text
-        assert (await client.ask({"type": "NOW", "ref": 1}))["status"] == 204
-
-
 async def test_a_hub_brings_what_threads_send_in_their_order():
     def send():
         for number in range(50):

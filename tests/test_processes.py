@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def pair(servers: Pair) -> Iterator[Pair]:
 
 @asynccontextmanager
 async def clients(
-    servers: list[Server], path: str, **options: Any
+    servers: Iterable[Server], path: str, **options: Any
 ) -> AsyncIterator[dict[str, Client]]:
     """A client at this path of each of the servers, by the ids of their rows."""
     async with AsyncExitStack() as stack:
@@ -324,6 +324,16 @@ async def test_what_is_logged_out_in_one_process_is_closed_in_both(pair, end):
         )
 
 
+async def test_a_script_that_deletes_a_user_closes_its_sockets_though_it_ends_at_once(site, pair):
+    name = new_name()
+    cookie = await pair[0].get_cookie(f"/log-in/?name={name}")
+    async with clients(pair, new_room(), cookie=cookie) as here:
+        user = f"User.objects.get(username={name!r})"
+        await run_script(site, f"from django.contrib.auth.models import User\n{user}.delete()")
+        for client in here.values():
+            assert await is_logged_out(client)
+
+
 async def test_a_login_keeps_the_sockets_of_the_anonymous_session_and_their_rows(pair):
     a, b = pair
     room = new_room()
@@ -370,12 +380,34 @@ async def test_a_connection_on_its_way_in_does_not_survive(pair, same, where, en
     a, b = pair
     name = new_name()
     cookie = await b.get_cookie(f"/log-in/?name={name}")
-    visiting = asyncio.create_task(visit(a, f"/{where}/{name}/", cookie))
-    await eventually(lambda: a.get_json("/gates/"), lambda shown: name in shown["gates"])
-    await (a if same else b).get(ENDS[end], cookie=cookie)
-    await a.get(f"/gates/{name}/")
-    assert await visiting
+    # Somebody is there already: for the first one, sessions are looked at.
+    async with a.client(new_room()) as other:
+        visiting = asyncio.create_task(visit(a, f"/{where}/{name}/", cookie))
+        await eventually(lambda: a.get_json("/gates/"), lambda shown: name in shown["gates"])
+        await (a if same else b).get(ENDS[end], cookie=cookie)
+        await a.get(f"/gates/{name}/")
+        assert await visiting
+        assert await is_open(other)
     await eventually(lambda: rows_at(b, path=f"/{where}/{name}/"), lambda found: not found)
+
+
+@pytest.mark.parametrize("end", ["a logout", "the end of the user's permission"])
+@pytest.mark.parametrize("same", [True, False], ids=["the same process", "the other process"])
+async def test_nor_does_one_that_comes_when_all_is_told(pair, same, end):
+    a, b = pair
+    name = new_name()
+    cookie = await b.get_cookie(f"/log-in/?name={name}")
+    other = await b.get_cookie("/visit/")
+    async with a.client(new_room()) as staying, a.client(new_room(), cookie=other) as last:
+        visiting = asyncio.create_task(visit(a, f"/held/{name}/", cookie))
+        await eventually(lambda: a.get_json("/gates/"), lambda shown: name in shown["gates"])
+        ending = a if same else b
+        await ending.get(ENDS[end], cookie=cookie)
+        await ending.get("/end/session/", cookie=other)
+        assert await is_logged_out(last)
+        await a.get(f"/gates/{name}/")
+        assert await visiting
+        assert await is_open(staying)
 
 
 async def visit(server: Server, path: str, cookie: str) -> bool:

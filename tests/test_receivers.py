@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth import SESSION_KEY, alogin, alogout, login, logout
+from channels.auth import login as channels_login
+from channels.auth import logout as channels_logout
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, alogin, alogout, login, logout
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import transaction
@@ -52,6 +55,7 @@ def session_of(user=None):
     session = SessionStore()
     if user is not None:
         session[SESSION_KEY] = str(user.pk)
+        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
     return session
 
@@ -232,6 +236,77 @@ async def test_a_user_who_is_deleted_or_deactivated_loses_all_sockets(ann, ben, 
         assert await is_told_to_log_in(first)
         assert await is_told_to_log_in(without_session)
         assert await is_open(other)
+
+
+async def test_a_new_password_ends_the_sockets_and_keeps_out_nobody(ann, ben):
+    async with client_of(Watched, user=ann) as client, client_of(Watched, user=ben) as other:
+        ann.set_password("a new one")
+        await ann.asave()
+        assert await is_told_to_log_in(client)
+        assert await is_open(other)
+        async with client_of(Watched, user=ann) as again:
+            assert await is_open(again)
+
+
+async def test_a_deactivation_that_is_rolled_back_closes_nothing(ann):
+    def deactivate_in_vain():
+        with transaction.atomic():
+            ann.is_active = False
+            ann.save()
+            transaction.set_rollback(True)
+
+    async with client_of(Watched, user=ann) as client:
+        await sync_to_async(deactivate_in_vain)()
+        assert await client.receive_nothing(0.1)
+        assert await is_open(client)
+
+
+async def test_a_login_or_logout_without_a_request_tells_nobody(ann):
+    async with client_of(Watched, user=ann) as client:
+        await user_logged_in.asend(User, user=ann)
+        await user_logged_out.asend(User, user=ann)
+        assert await client.receive_nothing(0.1)
+        assert await is_open(client)
+
+
+class Leaving(Watched):
+    """Logs its own session in and out, with the functions that Channels has for it."""
+
+    async def on_login(self):
+        user = await User.objects.aget(username="ann")
+        await channels_login(self.scope, user, "django.contrib.auth.backends.ModelBackend")
+        self.session.modified = True
+
+    async def on_logout(self):
+        await channels_logout(self.scope)
+        self.session.modified = True
+
+    routes = (*Watched.routes, ("LOGIN", "on_login"), ("LOGOUT", "on_logout"))
+
+
+def leaving_tab(session, **scope):
+    return client_of(Leaving, session=SessionStore(session.session_key), **scope)
+
+
+async def test_a_function_that_logs_out_is_answered_and_its_client_told(ann):
+    session = await sync_to_async(session_of)(ann)
+    async with leaving_tab(session, user=ann) as client, tab(session, user=ann) as other:
+        assert (await client.ask({"type": "LOGOUT", "ref": 1}))["status"] == 204
+        assert await is_told_to_log_in(client)
+        assert await is_told_to_log_in(other)
+
+
+async def test_a_function_that_logs_in_keeps_the_sockets_and_their_rows_are_the_users(ann):
+    session = await sync_to_async(session_of)()
+    async with leaving_tab(session) as client, tab(session) as other:
+        assert (await client.ask({"type": "LOGIN", "ref": 1}))["status"] == 204
+        assert await other.receive_nothing(3 * receivers.GRACE)
+        assert await is_open(client)
+        assert await is_open(other)
+        async with asyncio.timeout(2):
+            while not await Socket.objects.filter(user=ann).aexists():
+                await asyncio.sleep(0.01)
+        assert await Socket.objects.exclude(session_key=session.session_key).acount() == 2
 
 
 async def test_saving_an_active_user_closes_nothing(ann):

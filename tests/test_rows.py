@@ -12,7 +12,7 @@ from sockets.rows import make_row, storable_key
 def test_without_the_app_a_row_says_what_to_install():
     with (
         modify_settings(INSTALLED_APPS={"remove": "sockets"}),
-        pytest.raises(DeclarationError, match="add it, or set tracked = False"),
+        pytest.raises(DeclarationError, match="are heard; add it"),
     ):
         make_row(None)
 

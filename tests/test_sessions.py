@@ -273,6 +273,11 @@ async def test_two_sockets_of_one_session_keep_each_others_changes():
 # Sessions that end
 
 
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch):
+    monkeypatch.setattr("sockets.socket.GRACE", 0.05)
+
+
 @both_colours
 @pytest.mark.parametrize("ending", [end, expire])
 async def test_a_client_whose_session_has_ended_is_logged_out(colour, ending):
