@@ -207,6 +207,18 @@ async def test_a_hub_brings_the_broadcasts_of_other_processes_to_its_members(
 # The end
 
 
+async def test_a_connection_that_was_cut_while_it_was_idle_loses_nothing(name, monkeypatch):
+    monkeypatch.setattr(brokers, "IDLE", 0.0)
+    async with sending() as mouth:
+        await mouth.publish([EVERYONE], "before")
+        with shared_redis() as redis:
+            for client in connections(name):
+                redis.client_kill_filter(_id=client["id"])
+        await mouth.publish([EVERYONE], "after")
+        assert mouth.lost == 0
+        assert [texts for _, texts in mouth.events][-1] == ["after"]
+
+
 async def test_the_end_closes_all_connections(name):
     async with hearing(HERE) as here, sending() as mouth:
         await mouth.publish([EVERYONE], "one")

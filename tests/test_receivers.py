@@ -1,6 +1,7 @@
 """Logins, logouts and deletions, and the sockets that they concern."""
 
 import asyncio
+import time
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -182,6 +183,40 @@ async def test_an_async_login_does_the_same(ann):
         await alogin(request, ann, "django.contrib.auth.backends.ModelBackend")
         assert await client.receive_nothing(2 * receivers.GRACE)
         assert await is_open(client)
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_a_session_that_changes_its_key_keeps_its_sockets(ann, colour):
+    session = await sync_to_async(session_of)(ann)
+    changing = SessionStore(session.session_key)
+    async with tab(session, user=ann) as client:
+        await (
+            changing.acycle_key() if colour == "async def" else sync_to_async(changing.cycle_key)()
+        )
+        assert await client.receive_nothing(3 * receivers.GRACE)
+        assert await is_open(client)
+        async with asyncio.timeout(2):
+            while not await rows_of(changing.session_key):
+                await asyncio.sleep(0.01)
+        assert not await rows_of(session.session_key)
+
+
+async def test_a_receiver_that_takes_long_does_not_end_the_sockets_of_who_logs_in(ann):
+    session = await sync_to_async(session_of)()
+
+    def send_mail(**kwargs):
+        time.sleep(3 * receivers.GRACE)
+
+    user_logged_in.connect(send_mail)
+    user_logged_in.receivers.insert(0, user_logged_in.receivers.pop())
+    try:
+        async with tab(session) as client:
+            request = request_in(session)
+            await sync_to_async(login)(request, ann, "django.contrib.auth.backends.ModelBackend")
+            assert await client.receive_nothing(2 * receivers.GRACE)
+            assert await is_open(client)
+    finally:
+        user_logged_in.disconnect(send_mail)
 
 
 async def test_a_login_as_somebody_else_closes_the_sockets_of_who_was_there(ann, ben):

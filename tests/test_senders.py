@@ -411,10 +411,13 @@ async def test_a_sender_follows_the_settings(settings):
 
 
 class Stuck(BaseChannelLayer):
-    """A layer that never answers."""
+    """A layer that does not answer, for as long as it is told."""
+
+    answers = False
 
     async def group_send(self, group, message):
-        await asyncio.Event().wait()
+        while not self.answers:
+            await asyncio.sleep(0.01)
 
 
 class Broken(BaseChannelLayer):
@@ -440,6 +443,22 @@ async def test_a_layer_that_does_not_answer_holds_nobody_up_for_long(way, settin
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.Stuck"}}
     await way(event(1))
     assert "has not taken a broadcast within 0.05 s; going on" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_after_that_nobody_waits_until_the_layer_takes_something_again(settings, caplog):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.Stuck"}}
+    for _ in range(3):
+        await asyncio.to_thread(send, event(1))
+    assert caplog.text.count("has not taken") == 1
+    Stuck.answers = True
+    try:
+        await asyncio.to_thread(send, event(2))
+        await until(lambda: not senders._sender.slow)
+    finally:
+        Stuck.answers = False
+    await asyncio.to_thread(send, event(3))
+    assert caplog.text.count("has not taken") == 2
 
 
 @pytest.mark.usefixtures("quick")
