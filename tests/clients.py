@@ -37,3 +37,14 @@ async def client_of(handler: Any, path: str = "/", **scope: Any) -> AsyncIterato
         yield client
     finally:
         await client.disconnect()
+
+
+async def frames_of(client: Client) -> list[Any]:
+    """What the client of a handler with a route NOW was sent until now."""
+    await client.send_json_to({"type": "NOW", "ref": "now"})
+    frames = []
+    while True:
+        frame = await client.receive_json_from()
+        if isinstance(frame, dict) and frame.get("ref") == "now":
+            return frames
+        frames.append(frame)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from sockets import RoutedSocketHandler, SocketRouter, groups
 from sockets.hub import Hub
 
-from .clients import Client, client_of
+from .clients import Client, client_of, frames_of
 from .conftest import until
 
 
@@ -34,23 +34,17 @@ class Tab(RoutedSocketHandler):
     async def on_joined(self):
         return self.joined
 
-    routes = (("ENTER", "on_enter"), ("EXIT", "on_exit"), ("JOINED", "on_joined"))
+    routes = (
+        ("ENTER", "on_enter"),
+        ("EXIT", "on_exit"),
+        ("JOINED", "on_joined"),
+        ("NOW", "on_joined"),
+    )
 
 
 def tab(*names, path="/", handler=Tab):
     """A client in these groups from the beginning."""
     return client_of(handler, path, url_route={"kwargs": {"groups": names}})
-
-
-async def frames_of(client):
-    """What the client was sent until now."""
-    await client.send_json_to({"type": "JOINED", "ref": "now"})
-    frames = []
-    while True:
-        frame = await client.receive_json_from()
-        if isinstance(frame, dict) and frame.get("ref") == "now":
-            return frames
-        frames.append(frame)
 
 
 async def joined(client):

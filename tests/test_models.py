@@ -18,7 +18,7 @@ from sockets.hub import Hub
 from sockets.models import Process, Socket
 from sockets.protocols.native import Native
 
-from .clients import client_of
+from .clients import client_of, frames_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -38,17 +38,6 @@ class Tab(RoutedSocketHandler):
 
 def tab(path="/", handler=Tab, **scope):
     return client_of(handler, path, **scope)
-
-
-async def frames_of(client):
-    """What the client was sent until now."""
-    await client.send_json_to({"type": "NOW", "ref": "now"})
-    frames = []
-    while True:
-        frame = await client.receive_json_from()
-        if isinstance(frame, dict) and frame.get("ref") == "now":
-            return frames
-        frames.append(frame)
 
 
 async def row_of(client):

@@ -22,7 +22,7 @@ from sockets.hub import Hub, address_of
 from sockets.models import Socket
 from sockets.senders import asend, in_transaction, send, stop_sender, when_committed
 
-from .clients import client_of
+from .clients import client_of, frames_of
 from .conftest import until
 from .servers import run
 
@@ -37,17 +37,6 @@ class Tab(RoutedSocketHandler):
         return None
 
     routes = (("NOW", "on_now"),)
-
-
-async def frames_of(client):
-    """What the client was sent until now."""
-    await client.send_json_to({"type": "NOW", "ref": "now"})
-    frames = []
-    while True:
-        frame = await client.receive_json_from()
-        if isinstance(frame, dict) and frame.get("ref") == "now":
-            return frames
-        frames.append(frame)
 
 
 def event(content, group="red"):
