@@ -367,7 +367,7 @@ async def test_a_message_to_all_that_the_list_has_found_goes_to_no_others(boss):
         ("1e400", "got a value that cannot"),
         (r'"\ud800"', "got a value that cannot"),
         ("9" * 5000, "got a value that cannot"),
-        ("[" * 5000 + "]" * 5000, "got a value that cannot"),
+        ("[" * 100_000 + "]" * 100_000, "got a value that cannot"),
         ("  ", "This field is required"),
     ],
 )

@@ -128,7 +128,8 @@ async def test_in_the_loops_own_thread_it_is_brought_at_once():
 
 def test_the_hub_of_a_closed_loop_gets_nothing():
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(connection().__aenter__())
+    entering = connection()
+    loop.run_until_complete(entering.__aenter__())
     [hub] = Hub.all()
     loop.close()
     assert Hub.all() == []

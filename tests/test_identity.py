@@ -276,10 +276,10 @@ class UsersElsewhere:
 
 
 @pytest.fixture
-def users_elsewhere(settings):
-    """A second database, in memory, with the users."""
-    memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-    connections.settings["users"] = {**connections.settings["default"], **memory, "OPTIONS": {}}
+def users_elsewhere(settings, tmp_path):
+    """A second database, in a file that can be closed, with the users."""
+    file = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "users.sqlite3")}
+    connections.settings["users"] = {**connections.settings["default"], **file, "OPTIONS": {}}
     try:
         connections["users"].connect()  # by hand: Django's tests forbid it for what came later
         with connections["users"].schema_editor() as editor:

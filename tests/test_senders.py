@@ -52,9 +52,9 @@ def database(transactional_db, closing_connections):
 
 
 @pytest.fixture
-def other(django_db_setup, django_db_blocker):
-    """The alias of a second database."""
-    settings = {**connections["default"].settings_dict, "NAME": ":memory:"}
+def other(django_db_setup, django_db_blocker, tmp_path):
+    """The alias of a second database, in a file that can be closed."""
+    settings = {**connections["default"].settings_dict, "NAME": str(tmp_path / "other.sqlite3")}
     connections.databases["other"] = {**settings, "ENGINE": "django.db.backends.sqlite3"}
     with django_db_blocker.unblock():
         yield "other"
