@@ -13,8 +13,8 @@ from django.core.signals import setting_changed
 
 from .conf import get_settings
 from .exceptions import DeclarationError
-from .listener import Joined, Listener, Take, finish, is_pubsub
-from .sync import DONE
+from .listener import Joined, Listener, Take, is_pubsub
+from .sync import DONE, finish_future
 
 logger = logging.getLogger("sockets")
 
@@ -136,11 +136,11 @@ class LayerBroker(LocalBroker):
                 taken, self._taken = self._taken, None
                 for address, texts in _batches(waiting):
                     await self._send(address, texts)
-                finish(taken)
+                finish_future(taken)
         finally:
             self._publishing = None
-            finish(taken)
-            finish(self._taken)
+            finish_future(taken)
+            finish_future(self._taken)
 
     async def _send(self, address: str, texts: list[str]) -> None:
         now = asyncio.get_running_loop().time

@@ -10,7 +10,8 @@ from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 
-from .lanes import Call, Lanes, LaneThread, finish_future
+from .lanes import Call, Lanes, LaneThread
+from .sync import finish_future
 
 
 class Lane(Executor):

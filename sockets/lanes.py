@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import close_old_connections, connections
 
 from .exceptions import LanesBusy
+from .sync import finish_future
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -191,11 +192,6 @@ def _drop_broken_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.errors_occurred:
             connection.close_if_unusable_or_obsolete()
-
-
-def finish_future(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class Call:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from .sync import finish_future
+
 Take = Callable[[str], None]
 Joined = Callable[[], None]
 
@@ -54,7 +56,7 @@ class Listener:
                 if not self._failed:
                     logger.exception("The channel layer failed; listening again when it is back")
                 self._failed = True
-                finish(self._begun)
+                finish_future(self._begun)
                 await self._start_over()
                 await asyncio.sleep(RETRY)
 
@@ -115,7 +117,7 @@ class Listener:
                 logger.info("The channel layer is back; what was sent meanwhile was missed")
             self._joined, self._failed = True, False
             self._on_joined()
-            finish(self._begun)
+            finish_future(self._begun)
         self._heard = max(self._heard, number)
 
     def _hear_texts(self, texts: list[str]) -> None:
@@ -139,9 +141,3 @@ async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
 def is_pubsub(layer: Any) -> bool:
     """Whether it is channels_redis' pub/sub layer, which has ways of its own."""
     return "RedisPubSubChannelLayer" in [kind.__name__ for kind in type(layer).__mro__]
-
-
-def finish(future: "asyncio.Future[None] | None") -> None:
-    """Let go who waits for this, if somebody still does."""
-    if future is not None and not future.done():
-        future.set_result(None)

@@ -14,6 +14,7 @@ from .conf import get_settings
 from .lane import lane_of
 from .lanes import Lanes
 from .lease import Lease
+from .sync import finish_future
 
 if TYPE_CHECKING:
     from .models import Socket
@@ -49,8 +50,7 @@ class Changes:
     def release(self) -> None:
         """Let go those who wait."""
         for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            finish_future(waiter)
 
 
 class Registry:

@@ -1,7 +1,6 @@
 """What a handler offers its functions: one client to send to, and what is known of it."""
 
 import asyncio
-import logging
 import threading
 import uuid
 from collections.abc import Awaitable, Callable
@@ -41,8 +40,6 @@ from .sync import DONE, dual, is_beneath_thread
 
 if TYPE_CHECKING:
     from .models import Socket
-
-logger = logging.getLogger("sockets")
 
 NOT_LOGGED_IN = "You are not logged in; log in and reload."
 

@@ -67,6 +67,12 @@ async def finish(ending: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
+def finish_future(future: "asyncio.Future[None] | None") -> None:
+    """Let go who waits for this, if somebody still does."""
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
 class Done:
     """An awaitable that is done: awaiting it costs next to nothing, forgetting it loses nothing."""
 
