@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.apps import apps
@@ -13,6 +14,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from .conf import get_settings
+from .signals import connections_lost
 
 if TYPE_CHECKING:
     from .models import Process, Socket
@@ -54,10 +56,16 @@ class Lease:
         """Delete the leases that ran out and all rows without a lease; returns their number."""
         processes = self._processes.objects.using(self._alias)
         living = processes.filter(pk=OuterRef("process_id"))
+        lost = self._sockets.objects.using(self._alias).filter(~Exists(living))
         # Together: a process that wakes up meanwhile waits, and finds its lease gone or kept.
         with self.transaction():
             processes.filter(expires__lt=Now()).delete()
-            return self._sockets.objects.using(self._alias).filter(~Exists(living)).delete()[0]
+            rows = list(lost) if connections_lost.has_listeners(self._sockets) else []
+            deleted = lost.delete()[0]
+        if rows:
+            tell = partial(connections_lost.send_robust, self._sockets, rows=rows)
+            transaction.on_commit(tell, using=self._alias, robust=True)
+        return deleted
 
     def insert(self, rows: Iterable["Socket"]) -> list["Socket"]:
         """Write the rows; returns those that could not be written, which are logged."""

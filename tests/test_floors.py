@@ -9,7 +9,7 @@ import pytest
 import sockets
 
 FLOORS = {
-    0: "exceptions messages conf encoding faults",
+    0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
     "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
     "protocols.native built_in attributes declaration",

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from sockets.lease import Lease
 from sockets.models import Process, Socket
+from sockets.signals import connections_lost
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +40,49 @@ def test_any_process_reaps_the_dead(dead, alive):
     assert Lease().reap() == 1
     assert list(Socket.objects.all()) == [kept]
     assert not Process.objects.filter(pk=dead.pk).exists()
+
+
+@pytest.fixture
+def told():
+    """What receivers of `connections_lost` are given."""
+    told = []
+
+    def on_lost(sender, rows, **kwargs):
+        told.append((sender, rows))
+
+    connections_lost.connect(on_lost)
+    yield told
+    connections_lost.disconnect(on_lost)
+
+
+def test_whose_connections_are_lost_is_told_after_the_commit(
+    dead, alive, told, django_capture_on_commit_callbacks
+):
+    lost = row_of(dead)
+    row_of(alive)
+    with django_capture_on_commit_callbacks() as callbacks:
+        Lease().reap()
+    assert told == []
+    callbacks[0]()
+    assert told == [(Socket, [lost])]
+    with django_capture_on_commit_callbacks() as callbacks:
+        Lease().reap()
+    assert callbacks == []
+
+
+def test_a_receiver_that_fails_is_logged(dead, told, caplog, django_capture_on_commit_callbacks):
+    def fail(**kwargs):
+        raise ValueError("of no use")
+
+    lost = row_of(dead)
+    connections_lost.connect(fail)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            Lease().reap()
+    finally:
+        connections_lost.disconnect(fail)
+    assert told == [(Socket, [lost])]
+    assert "of no use" in caplog.text
 
 
 def test_rows_without_any_lease_are_reaped(dead):
