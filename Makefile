@@ -10,7 +10,6 @@ pip := $(python) -m pip --disable-pip-version-check install --quiet
 
 demo: $(VENV)/.demo
 	@$(python) manage.py migrate --verbosity 0
-	@echo "The demo is at http://$(ADDRESS)/ (stop it with Ctrl-C)."
 	@$(python) manage.py runserver $(ADDRESS)
 
 test: $(VENV)/.dev
@@ -22,18 +21,19 @@ lint: $(VENV)/.dev
 	$(python) -m mypy
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .coverage demo/demo.sqlite3
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .coverage demo/demo.sqlite3*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say what was installed; a change of pyproject.toml installs again.
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.13")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(pip) --upgrade "pip>=25.1"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(pip) --upgrade "pip>=25.1"
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
-	$(pip) --editable ".[daphne]"
+	@echo "Installing into $(VENV) ..."
+	@$(pip) --editable ".[daphne]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made

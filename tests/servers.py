@@ -73,10 +73,11 @@ def serving(
     *,
     cwd: Path = ROOT,
     manage: tuple[str, ...] = ("-m", "django"),
+    port: int | None = None,
     **variables: str,
 ) -> Iterator["Server"]:
-    """A server of this kind, listening; stopped at the end."""
-    port = free_port()
+    """A server of this kind, listening, on a free port unless told which; stopped at the end."""
+    port = port or free_port()
     command = [sys.executable, *command_of(kind, application, port, manage)]
     with log.open("wb") as output:
         process = subprocess.Popen(
