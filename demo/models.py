@@ -63,13 +63,6 @@ class Table(models.Model):
         if user not in (self.red, self.yellow):
             raise PermissionDenied("You only watch this table. Take a seat that is free.")
 
-    def sit(self, user, colour):
-        """Take a seat that is free, or whose player has gone."""
-        sitting = getattr(self, colour)
-        if sitting not in (None, user) and self.sockets().filter(user=sitting).exists():
-            raise PermissionDenied(f"{sitting} plays {colour} here.")
-        setattr(self, colour, user)
-
     def sockets(self):
         """The connections of those who have this table's page open."""
         return Socket.objects.online().filter(path=self.get_absolute_url())
@@ -90,6 +83,13 @@ class Table(models.Model):
             "people": list(dict.fromkeys(name for name in names if name)),
             "visitors": names.count(None),
         }
+
+    def sit(self, user, colour):
+        """Take a seat that is free, or whose player has gone."""
+        sitting = getattr(self, colour)
+        if sitting not in (None, user) and self.sockets().filter(user=sitting).exists():
+            raise PermissionDenied(f"{sitting} plays {colour} here.")
+        setattr(self, colour, user)
 
 
 @contextmanager

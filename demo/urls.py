@@ -8,6 +8,6 @@ urlpatterns = [
     path("", Board.as_view(), name="board"),
     path("tables/<int:pk>/", TablePage.as_view(), name="table"),
     path("come-in/", Guest.as_view(), name="come-in"),
-    path("leave/", LogoutView.as_view(next_page="board"), name="leave"),
+    path("leave/", LogoutView.as_view(next_page="/"), name="leave"),
     *staticfiles_urlpatterns(),  # for servers other than runserver
 ]

@@ -16,8 +16,23 @@ from sockets import RoutedSocketHandler, SocketError, SocketRouter
 
 from .models import Line, Table, changing, show
 
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
-Name = Annotated[str, Meta(min_length=1, max_length=30)]
+FIRST = ("Bold", "Calm", "Clever", "Gentle", "Happy", "Kind", "Lucky", "Merry", "Noble")
+LAST = ("Badger", "Bear", "Crane", "Finch", "Fox", "Hare", "Heron", "Newt", "Otter", "Owl")
+
+
+class Guest(RedirectURLMixin, View):
+    """Makes a visitor a guest with a name of their own: one click, no password."""
+
+    next_page = "/"
+
+    def post(self, request):
+        if not request.user.is_authenticated:
+            users = get_user_model().objects
+            name = f"{random.choice(FIRST)} {random.choice(LAST)}"
+            if users.filter(username=name).exists():
+                name += f" {users.count()}"
+            login(request, users.create_user(name))
+        return redirect(self.get_success_url())
 
 
 def player(socket):
@@ -30,41 +45,44 @@ def player(socket):
 class TablePage(DetailView):
     model = Table
     template_name = "table.html"
+
     socket = SocketRouter()
 
     @socket.connect
     def on_open(socket, pk):
-        table = Table.objects.get(pk=pk)
         socket.join(f"table {pk}")
-        lines = table.lines.select_related("author").order_by("-pk")[:50]
-        socket.send_action("CHAT", lines=[line.state() for line in lines])
         socket.accept()  # from here on it counts as one who is here
         show(pk)
 
-    @socket.route(re.compile(r"DROP_(?P<column>\d\d?)$"))
-    def on_drop(socket, pk, column):
-        with changing(pk) as table:
-            table.drop(player(socket), int(column))
+    @socket.disconnect
+    def on_close(socket, pk):
+        with suppress(Table.DoesNotExist):
+            show(pk)
 
     @socket.route(re.compile(r"SIT_(?P<colour>RED|YELLOW)$"))
     def on_sit(socket, pk, colour):
         with changing(pk) as table:
             table.sit(player(socket), colour.lower())
 
+    @socket.route(re.compile(r"DROP_(?P<column>\d\d?)$"))
+    def on_drop(socket, pk, column):
+        with changing(pk) as table:
+            table.drop(player(socket), int(column))
+
     @socket.route
     def on_again(socket, pk):
         with changing(pk) as table:
             table.play_again(player(socket))
 
+    @socket.connect
+    def on_open_chat(socket, pk):
+        lines = Line.objects.filter(table=pk).select_related("author").order_by("-pk")[:50]
+        socket.send_action("CHAT", lines=[line.state() for line in lines])
+
     @socket.route
-    def on_say(socket, pk, *, text: Text):
+    def on_say(socket, pk, *, text: Annotated[str, Meta(min_length=1, max_length=200)]):
         line = Line.objects.create(table_id=pk, author=player(socket), text=text)
         socket.broadcast_action("SAID", line=line.state())
-
-    @socket.disconnect
-    def on_close(socket, pk):
-        with suppress(Table.DoesNotExist):
-            show(pk)
 
 
 class BoardHandler(RoutedSocketHandler):
@@ -75,7 +93,7 @@ class BoardHandler(RoutedSocketHandler):
         tables = Table.objects.select_related("red", "yellow").order_by("-pk")
         self.send_action("TABLES", tables=[table.state() for table in tables])
 
-    def on_open_table(self, *, name: Name):
+    def on_open_table(self, *, name: Annotated[str, Meta(max_length=30)]):
         table = Table(name=name.strip(), red=player(self))
         table.full_clean()
         table.save()
@@ -86,22 +104,3 @@ class BoardHandler(RoutedSocketHandler):
 class Board(TemplateView):
     template_name = "board.html"
     socket = SocketRouter(handler=BoardHandler)
-
-
-FIRST = ("Bold", "Calm", "Clever", "Gentle", "Happy", "Kind", "Lucky", "Merry", "Noble")
-LAST = ("Badger", "Bear", "Crane", "Finch", "Fox", "Hare", "Heron", "Newt", "Otter", "Owl")
-
-
-class Guest(RedirectURLMixin, View):
-    """Makes a visitor a guest with a name of their own: one click, no password."""
-
-    next_page = "board"
-
-    def post(self, request):
-        if not request.user.is_authenticated:
-            users = get_user_model().objects
-            name = f"{random.choice(FIRST)} {random.choice(LAST)}"
-            if users.filter(username=name).exists():
-                name += f" {users.count()}"
-            login(request, users.create_user(name))
-        return redirect(self.get_success_url())
