@@ -32,10 +32,12 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("subjects", nargs="*", choices=[*NAMES, "report", "check", []])
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, help="instead of the subject's own number")
     parser.add_argument("--peers", nargs="+", default=[], help="only these; their names are files")
     options = parser.parse_args()
+    if unknown := set(options.subjects) - {*NAMES, "report", "check"}:
+        parser.error(f"expected subjects out of {', '.join(NAMES)}, got {', '.join(unknown)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # servers are stopped then
     if options.subjects == ["check"]:
         sys.exit(not check(options.rounds or 7))

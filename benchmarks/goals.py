@@ -23,6 +23,10 @@ class Goal:
     better: float | None = None
     """What would be better still."""
 
+    def __str__(self) -> str:
+        limit = f"{'at least' if self.at_least else 'at most'} {self.limit:g}{self.unit}"
+        return limit if self.better is None else f"{limit} [{self.better:g}{self.unit}]"
+
     def meets(self, limit: float, figures: Sequence[float]) -> bool:
         """Whether the median of the rounds does."""
         return median(figures) >= limit if self.at_least else median(figures) <= limit

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from . import plots
-from .goals import GOALS, Goal, Results
+from .goals import GOALS, Results
 from .records import FOLDER, Records, spread
 from .tables import TABLES, Table, line
 
@@ -56,13 +56,8 @@ def judged(results: Results) -> Iterator[str]:
     yield line("---", "---:", "---:", "---")
     for goal in GOALS:
         figures = goal.figures(results)
-        yield line(goal.what, limits(goal), spread(figures, 3, goal.unit), goal.verdict(figures))
+        yield line(goal.what, str(goal), spread(figures, 3, goal.unit), goal.verdict(figures))
     yield ""
-
-
-def limits(goal: Goal) -> str:
-    text = f"{'at least' if goal.at_least else 'at most'} {goal.limit:g}{goal.unit}"
-    return text if goal.better is None else f"{text} [{goal.better:g}{goal.unit}]"
 
 
 def section(table: Table, records: Records) -> Iterator[str]:
