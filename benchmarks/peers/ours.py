@@ -70,9 +70,9 @@ class Echo(View):
         await others.asend_json(work(content), exclude=socket)
         return work(content)
 
-    @socket.route("lost")
-    async def on_lost(socket):
-        return [hub._broker.lost for hub in Hub.all()]
+    @socket.route("missed")
+    async def on_missed(socket):
+        return sum(hub._broker.missed for hub in Hub.all())
 
 
 class Fan(View):
