@@ -21,5 +21,5 @@ def check(rounds: int, seconds: float = SECONDS) -> bool:
     for goal in ALONE:
         figures = goal.figures(lambda subject: records)
         met = met and goal.meets(goal.limit, figures)
-        print(f"{goal.what}: {spread(figures, 3, goal.unit)}, {goal}: {goal.verdict(figures)}")
+        print(f"{goal.what}: {goal.shown(figures)}, {goal}: {goal.verdict(figures)}")
     return met

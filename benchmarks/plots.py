@@ -9,7 +9,7 @@ from .records import Records
 from .wires import title_of
 
 OURS, TEXT, GRID = "#e8590c", "#808890", "#80889040"
-OTHERS = ("#4dabf7", "#228be6", "#1864ab", "#40c057", "#868e96", "#ae3ec9")
+OTHERS = ("#868e96", "#339af0", "#7950f2", "#12b886", "#f08c00")
 STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -53,7 +53,7 @@ def draw_peers(axes: Any, records: Records) -> None:
     """The peers side by side: a bar for each."""
     costs = medians(records.where(server="uvicorn"), "cpu_us")
     peers = sorted(costs, key=lambda peer: -costs[peer])
-    colours = [OURS if peer == "ours" else OTHERS[0] for peer in peers]
+    colours = [OURS if peer == "ours" else OTHERS[1] for peer in peers]
     bars = axes.barh([name_of(peer) for peer in peers], [costs[p] for p in peers], color=colours)
     axes.bar_label(bars, fmt="%.0f", padding=4, color=TEXT)
     axes.grid(axis="y", visible=False)
@@ -76,20 +76,30 @@ def draw_fanout(axes: Any, records: Records) -> None:
             axes.plot(
                 *zip(*times, strict=True), dashes, marker="o", color=colour, label=name_of(peer)
             )
-    axes.set(xscale="log", yscale="log", xlabel="members", ylabel="ms until the last has it")
+    axes.set(yscale="log", xlabel="members", ylabel="ms until the last has it")
+    axes.yaxis.set_major_formatter("{x:g}")
+    scale(axes, records.labels("members"))
     axes.legend(fontsize=8)
 
 
 def draw_routes(axes: Any, records: Records) -> None:
     """A line for each kind of keys, over the number of routes."""
-    colours = iter((OURS, *OTHERS))
+    colours = iter((OURS, *OTHERS[1:]))
     for keys in ("strings", "regexes", "regexes, new keys"):
         costs = medians(records.where(what=keys), "cpu_us")
         numbers = [int(peer.rpartition("=")[2]) for peer in costs]
         axes.plot(numbers, list(costs.values()), marker="o", color=next(colours), label=keys)
-    axes.set(xscale="log", xlabel="routes", ylabel="CPU µs per message, the application alone")
+        scale(axes, numbers)
+    axes.set(xlabel="routes", ylabel="CPU µs per message, the application alone")
     axes.set_ylim(bottom=0)
     axes.legend()
+
+
+def scale(axes: Any, numbers: list[int]) -> None:
+    """Mark these numbers, and no others, on a logarithmic axis."""
+    axes.set_xscale("log")
+    axes.set_xticks(numbers, [f"{number:,}" for number in numbers])
+    axes.set_xticks([], minor=True)
 
 
 def medians(records: Records, field: str) -> dict[str, float]:

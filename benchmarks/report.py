@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import plots
 from .goals import GOALS, Results
-from .records import FOLDER, Records, spread
+from .records import FOLDER, Records
 from .tables import TABLES, Table, line
 
 HERE = Path(__file__).parent
@@ -56,7 +56,7 @@ def judged(results: Results) -> Iterator[str]:
     yield line("---", "---:", "---:", "---")
     for goal in GOALS:
         figures = goal.figures(results)
-        yield line(goal.what, str(goal), spread(figures, 3, goal.unit), goal.verdict(figures))
+        yield line(goal.what, str(goal), goal.shown(figures), goal.verdict(figures))
     yield ""
 
 

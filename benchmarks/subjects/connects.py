@@ -20,7 +20,7 @@ PEERS = [
     "ours:rows",
     "ours:session",
     "ours:session:rows",
-    "ours:session:rows:engine=postgresql",
+    "ours:rows:engine=postgresql",
 ]
 
 
