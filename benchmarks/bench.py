@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -20,8 +21,9 @@ Turn = Callable[[], AbstractContextManager[Server]]
 
 LIMIT = 120.0
 """Seconds that a measurement may take."""
-REST = 3.0
-"""Seconds that a server has to be done with the clients of a measurement."""
+REST = 20.0
+"""Seconds that a server has to be done with the clients of a measurement: those that Channels still
+has in a group of Redis when it is stopped would make every later broadcast dearer."""
 FAILURES = (Unavailable, OSError, ValueError, TimeoutError, ExceptionGroup)
 
 
@@ -80,6 +82,8 @@ class Bench:
             with turn() as server:
                 figures = uvloop.run(within_limit(server, measure))
         except FAILURES as fault:
+            while isinstance(fault, ExceptionGroup):
+                fault = fault.exceptions[0]
             self.record(**labels, failed=repr(fault))
         else:
             self.record(**labels, **figures)
@@ -91,7 +95,11 @@ class Bench:
             raise Unavailable("there is no redis-server here")
         name = f"{kind}:{spec}"
         with database_for(spec, self._folder / f"{name}.sqlite3") as database:
-            variables = {"BENCH_REDIS_URL": self._redis, "BENCH_PREFIX": name, **database.variables}
+            variables = {
+                "BENCH_REDIS_URL": self._redis,
+                "BENCH_PREFIX": uuid.uuid4().hex,
+                **database.variables,
+            }
             server = Server(spec, kind, variables, self._folder / f"{name}.log")
             server.headers = database.headers
             try:

@@ -77,9 +77,9 @@ class Log:
 
 
 def spread(values: Iterable[float], digits: int = 2, unit: str = "") -> str:
-    """The median, and in brackets the range."""
+    """The median, and in brackets the range where there is one."""
     ordered = sorted(values)
     if not ordered:
         return ""
     low, middle, high = (f"{v:,.{digits}f}" for v in (ordered[0], median(ordered), ordered[-1]))
-    return f"{middle}{unit} ({low}-{high})" if len(ordered) > 1 else f"{middle}{unit}"
+    return f"{middle}{unit} ({low}-{high})" if low != high else f"{middle}{unit}"

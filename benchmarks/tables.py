@@ -44,8 +44,9 @@ class Table:
             yield from self._lines(records.where(**{self.by: value}))
 
     def _lines(self, records: Records) -> Iterator[str]:
-        peers = records.labels("peer")
         shown = [column for column in self.columns if records.values(column.field)]
+        fields = {column.field for column in shown}
+        peers = Records(record for record in records if fields & record.keys()).labels("peer")
         yield line("peer", *(column.title for column in shown))
         yield line("---", *("---:" for _ in shown))
         for peer in peers:

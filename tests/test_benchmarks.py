@@ -98,6 +98,7 @@ def test_labels_choose_records():
 def test_figures_are_shown_with_their_range():
     assert spread([3, 1, 2.5], 1, " µs") == "2.5 µs (1.0-3.0)"
     assert spread([1234.5], 0) == "1,234"
+    assert spread([300, 300]) == "300.00"
     assert spread([]) == ""
 
 
@@ -170,3 +171,4 @@ def test_the_report_tells_who_was_left_out_and_why():
     text = "\n".join(lines(lambda subject: found if subject == "fanout" else Records()))
     assert "**sockets**, broker=redis: left out: `there is no redis-server`" in text
     assert "**sockets**: failed in round 1: `TimeoutError()`" in text
+    assert "| **sockets**" not in text
