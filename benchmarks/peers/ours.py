@@ -1,0 +1,94 @@
+"""This package: a view with a router.
+
+Without the option `session` its handlers are mounted as other peers' consumers are, with it as
+projects do. More options: `rows`, `fields` (checked by annotations), how many more `routes` and
+`regexes` there are, and how many `groups` each member is in besides.
+"""
+
+import re
+import time
+
+from django.urls import path
+from django.views import View
+
+from sockets import SocketRouter, groups
+from sockets.asgi import get_asgi_application
+from sockets.brokers import make_broker
+from sockets.hub import Hub
+from sockets.models import Socket
+
+from ..project.mounting import mount
+from . import GROUP, NAP, ROUTES, option, work
+
+
+class Echo(View):
+    socket = SocketRouter(tracked=bool(option("rows")))
+
+    for number in range(int(option("regexes", "0"))):
+
+        @socket.route(re.compile(rf"x{number}_(?P<number>\d+)$"))
+        async def on_regex(socket, content, number):
+            return work(content)
+
+    for number in range(int(option("routes", "0"))):
+
+        @socket.route(f"s{number}")
+        async def on_string(socket, content):
+            return work(content)
+
+    @socket.route(*ROUTES)
+    async def on_route(socket, content):
+        return work(content)
+
+    if option("fields"):
+
+        @socket.route(*ROUTES)
+        async def on_fields(socket, *, text: str, n: int):
+            return {"text": text, "n": n + 1}
+
+    @socket.route("sync")
+    def on_sync(socket, content):
+        return work(content)
+
+    @socket.route("slow")
+    def on_slow(socket, content):
+        time.sleep(NAP)
+        return work(content)
+
+    @socket.route("cast")
+    async def on_cast(socket, content):
+        await groups.asend_json(GROUP, work(content))
+
+    @socket.route("burst")
+    async def on_burst(socket, content):
+        for _ in range(content["n"]):
+            await groups.asend_json(GROUP, work(content))
+
+    @socket.route("tell")
+    async def on_tell(socket, content):
+        others = Socket.objects.filter(path=socket.path)
+        await others.asend_json(work(content), exclude=socket)
+        return work(content)
+
+    @socket.route("missed")
+    async def on_missed(socket):
+        return sum(hub._broker.missed for hub in Hub.all())
+
+
+class Fan(View):
+    socket = SocketRouter(Echo.socket.Handler)
+
+    @socket.connect
+    async def on_connect(socket):
+        await socket.join(GROUP)
+        for number in range(int(option("groups", "0"))):
+            await socket.join(f"{socket.id}-{number}")
+
+
+urlpatterns = [path("ws/", Echo.as_view()), path("fan/", Fan.as_view())]
+
+make_broker()  # one that cannot work shows now, not with the first client
+if option("session"):
+    application = get_asgi_application()
+else:
+    application = mount(ws=Echo.socket.Handler.as_asgi(), fan=Fan.socket.Handler.as_asgi())

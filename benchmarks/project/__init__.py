@@ -1,0 +1,1 @@
+"""The Django project that peers are served in."""

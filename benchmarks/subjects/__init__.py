@@ -1,0 +1,16 @@
+"""What is measured, a module each: `ROUNDS`, and `run(bench)`."""
+
+NAMES = (
+    "alone",
+    "echo",
+    "latency",
+    "sync",
+    "beside",
+    "fanout",
+    "burst",
+    "stalled",
+    "connects",
+    "memory",
+    "growth",
+    "imports",
+)
