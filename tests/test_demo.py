@@ -292,7 +292,7 @@ REFUSALS = [
 
 async def test_what_no_page_sends_is_refused_too(server):
     async with server.client("/tables/2/", cookie=await a_guest(server)) as client:
-        assert [(await client.receive())["type"] for _ in range(2)] == ["CHAT", "TABLE"]
+        assert [(await client.receive())["type"] for _ in range(2)] == ["TABLE", "CHAT"]
         await client.send({"type": "SIT_RED", "ref": "sit"})
         types = {(await client.receive())["type"] for _ in range(2)}
         assert types == {"TABLE", "SIT_RED"}
