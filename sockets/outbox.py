@@ -184,18 +184,17 @@ class Outbox:
         self.put(frame)
 
     def _write(self, event: Event) -> None:
-        # Nearly always the server takes the frame at once. Its coroutine is stepped by hand,
-        # so that only a client that does not read costs a task.
-        coroutine = self._send(event)
+        # Nearly always the server takes the frame at once. Its coroutine's first step is made by
+        # hand, so that only a client that does not read costs a task.
+        send = self._send
+        sending = send(event).__await__()
         try:
-            blocked_on = coroutine.send(None)
-        except StopIteration:
-            return
+            for blocked_on in sending:
+                self._start_writer(self._resume(sending, event, blocked_on))
+                break
         except Exception as fault:
             if instead := self._refused(event, fault):
                 self._write(instead)
-        else:
-            self._start_writer(self._resume(coroutine, event, blocked_on))
 
     def _start_writer(self, writing: Coroutine[Any, Any, None]) -> None:
         self._direct = False
