@@ -57,6 +57,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     One instance serves one connection; functions receive it as `socket`.
     """
 
+    __slots__ = (
+        "_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes", "_surely_small",
+    )  # fmt: skip
     _declared: ClassVar[Declaration]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -201,8 +201,8 @@ class Outbox:
         self.writer = self._loop.create_task(writing)
         self.writer.add_done_callback(self._ended)
 
-    async def _resume(self, coroutine: Coroutine[Any, Any, None], event: Event, first: Any) -> None:
-        await self._deliver(event, _continue(coroutine, first))
+    async def _resume(self, sending: Generator[Any, Any, None], event: Event, first: Any) -> None:
+        await self._deliver(event, _continue(sending, first))
         await self._flush()
 
     async def _flush(self) -> None:
@@ -260,15 +260,15 @@ class Drain:
 
 
 @types.coroutine
-def _continue(coroutine: Coroutine[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
-    """Await the rest of a coroutine whose first step was made by hand."""
+def _continue(sending: Generator[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
+    """Await the rest of what took its first step by hand."""
     try:
         while True:
             try:
                 sent = yield blocked_on
             except BaseException as fault:
-                blocked_on = coroutine.throw(fault)
+                blocked_on = sending.throw(fault)
             else:
-                blocked_on = coroutine.send(sent)
+                blocked_on = sending.send(sent)
     except StopIteration:
         return
