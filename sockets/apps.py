@@ -1,8 +1,10 @@
 """The Django application."""
 
-from django.apps import AppConfig
+from typing import Any
 
-from .checks import register_checks
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, register
+
 from .receivers import connect_receivers
 
 
@@ -11,5 +13,20 @@ class SocketsConfig(AppConfig):
     verbose_name = "Sockets"
 
     def ready(self) -> None:
-        register_checks()
+        register(check_sockets, "sockets")
+        register(check_deployment, "sockets", deploy=True)
         connect_receivers()
+
+
+def check_sockets(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """What is wrong with the sockets at the project's URLs, and with the settings for them."""
+    from .checks import check_sockets
+
+    return check_sockets()
+
+
+def check_deployment(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """What `manage.py check --deploy` adds."""
+    from .checks import check_deployment
+
+    return check_deployment()

@@ -1,11 +1,10 @@
-"""The system checks: their registration, and those of a view and its socket."""
+"""The system checks of a view and its socket, and the order in which all are made."""
 
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.utils.module_loading import import_string
 from django.views import View
 
@@ -18,12 +17,7 @@ from .router import SocketRouter
 LOGIN_MIDDLEWARE = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 
 
-def register_checks() -> None:
-    register(check_sockets, "sockets")
-    register(check_deployment, "sockets", deploy=True)
-
-
-def check_sockets(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+def check_sockets() -> list[CheckMessage]:
     """What is wrong with the sockets at the project's URLs, and with the settings for them."""
     try:
         mounts = list(find_mounts())
@@ -36,7 +30,7 @@ def check_sockets(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-def check_deployment(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+def check_deployment() -> list[CheckMessage]:
     """What `manage.py check --deploy` adds."""
     return list(project_checks.check_production_server())
 

@@ -57,6 +57,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     One instance serves one connection; functions receive it as `socket`.
     """
 
+    __slots__ = (
+        "_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes", "_surely_small",
+    )  # fmt: skip
     _declared: ClassVar[Declaration]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -84,7 +87,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _start(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
-        self._decode = self._protocol.decode
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes = Strikes(self.max_strikes)
         self._hooked = False
@@ -96,6 +98,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             lane,
             max_waiting=self.max_waiting,
             max_concurrent=self.max_concurrent,
+            handle=self._handle,
             on_overdue=self._time_out,
         )
         self._mailbox.start(self._open)
@@ -179,7 +182,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         try:
             if len(frame) > self._surely_small:
                 check_size(frame, self.max_frame_bytes)
-            message = self._decode(frame)
+            message = self._protocol.decode(frame)
         except (InvalidFrame, FrameTooLarge) as fault:
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
         if type(message) is Answer:
@@ -187,7 +190,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         found = self._found.get(message.key) or self._search(message)
         if found is None:
             return None
-        route, message.groups = found
+        route, groups = found
+        if groups is not None:
+            message.groups = groups
         if route.at_once:
             route.function(self, message)
             return None
@@ -196,7 +201,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             error = DuplicateRef(f"expected a new ref, {str(ref)[:SHOWN]!r} is not answered yet.")
             self._answers.tell(message, error)
             return None
-        if not self._mailbox.post(self._handle, message, route):
+        if not self._mailbox.post(message, route):
             self._strike(TooManyMessages("Too many messages; wait for answers."), message)
 
     def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
@@ -214,7 +219,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _post_event(self, event: Event, route: Route) -> bool:
         """Take an event of the channel layer, which nobody answers; False while too much waits."""
-        return self._mailbox.post(self._handle, Message(None, event, answered=True), route)
+        return self._mailbox.post(Message(None, event, answered=True), route)
 
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""

@@ -5,11 +5,10 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Collection
+from collections.abc import Awaitable, Collection
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
-from contextvars import Context, ContextVar
-from typing import ClassVar
+from contextvars import Context, ContextVar, Token
+from typing import Any, ClassVar
 
 from asgiref.sync import AsyncToSync
 
@@ -148,33 +147,45 @@ def address_of(process_id: uuid.UUID) -> str:
     return f"sockets.{process_id.hex}"
 
 
-_entered: ContextVar[tuple[Hub, Lane | None] | None] = ContextVar("entered", default=None)
+Entered = tuple[Hub, Lane | None]
+_entered: ContextVar[Entered | None] = ContextVar("entered", default=None)
 
 
-@asynccontextmanager
-async def connection() -> AsyncIterator[tuple[Hub, Lane | None]]:
+class connection:
     """The hub, and a lane for what the block calls synchronously.
 
     Entered within itself it gives the same again, so that middleware and handler share a
     lane. Beneath `async_to_sync`, as in Django's own async tests, there is no lane: asgiref
     then runs synchronous code on the thread that waits, which has the test's transaction.
     """
-    hub = Hub.current()
-    entered = _entered.get()
-    if entered is not None and entered[0] is hub:
-        yield entered
-        return
-    hub.connections += 1
-    try:
-        await hub.listening()
-        async with lane_of(hub.lanes if _is_outermost(hub.loop) else None) as lane:
-            token = _entered.set((hub, lane))
-            try:
-                yield hub, lane
-            finally:
-                _entered.reset(token)
-    finally:
-        await hub.leave()
+
+    __slots__ = ("_hub", "_lane_of", "_token")
+
+    async def __aenter__(self) -> Entered:
+        self._token: Token[Entered | None] | None = None
+        self._hub = hub = Hub.current()
+        entered = _entered.get()
+        if entered is not None and entered[0] is hub:
+            return entered
+        hub.connections += 1
+        try:
+            await hub.listening()
+        except BaseException:
+            await hub.leave()
+            raise
+        self._lane_of = lane_of(hub.lanes if _is_outermost(hub.loop) else None)
+        entered = hub, await self._lane_of.__aenter__()
+        self._token = _entered.set(entered)
+        return entered
+
+    async def __aexit__(self, *fault: Any) -> None:
+        if self._token is None:
+            return
+        _entered.reset(self._token)
+        try:
+            await self._lane_of.__aexit__(*fault)
+        finally:
+            await self._hub.leave()
 
 
 def _is_outermost(loop: asyncio.AbstractEventLoop) -> bool:

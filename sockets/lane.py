@@ -2,10 +2,8 @@
 
 import asyncio
 import functools
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import asynccontextmanager
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
@@ -20,11 +18,13 @@ class Lane(Executor):
     Each call goes to whichever thread is free, so that a handler that waits keeps none.
     """
 
+    __slots__ = ("_busy", "_idle", "_waiting", "lanes", "used")
+
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self._busy = False
-        self._waiting: deque[Call] = deque()
-        self.used: set[LaneThread] = set()
+        self._waiting: list[Call] = []
+        self.used: list[LaneThread] = []
         """Threads that ran a call here since the last `release`."""
         self._idle: asyncio.Future[None] | None = None
 
@@ -42,13 +42,13 @@ class Lane(Executor):
         """Keep the thread's database connections open until `release`."""
         if thread not in self.used:
             with self.lanes.lock:
-                self.used.add(thread)
+                self.used.append(thread)
                 thread.held += 1
 
     def ended(self) -> None:
         """Go on with the next call, if one waits."""
         with self.lanes.lock:
-            following = self._waiting.popleft() if self._waiting else None
+            following = self._waiting.pop(0) if self._waiting else None
             self._busy = following is not None
             idle = None if self._busy else self._idle
         if following is not None:
@@ -74,18 +74,25 @@ class Lane(Executor):
             self._idle = None
 
 
-@asynccontextmanager
-async def lane_of(lanes: Lanes | None) -> AsyncIterator[Lane | None]:
+class lane_of:
     """A lane that takes the thread-sensitive calls made in the block.
 
     None where asgiref has its own thread for them: beneath `async_to_sync`.
     """
-    if lanes is None:
-        yield None
-        return
-    lane = Lane(lanes)
-    async with ThreadSensitiveContext(executor=lane):
-        try:
-            yield lane
-        finally:
-            lane.release()
+
+    # No generator: every connection keeps one of these as long as it lives.
+    __slots__ = ("_context", "_lane")
+
+    def __init__(self, lanes: Lanes | None) -> None:
+        self._lane = None if lanes is None else Lane(lanes)
+        self._context = ThreadSensitiveContext(executor=self._lane)
+
+    async def __aenter__(self) -> Lane | None:
+        if self._lane is not None:
+            await self._context.__aenter__()  # type: ignore[no-untyped-call]
+        return self._lane
+
+    async def __aexit__(self, *fault: Any) -> None:
+        if self._lane is not None:
+            self._lane.release()
+            await self._context.__aexit__(*fault)  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,7 +12,7 @@ from .routes import Route
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
 Opening = Callable[[], Coroutine[Any, Any, bool]]
-Job = tuple[Handle, Message, Route]
+Job = tuple[Message, Route]
 
 logger = logging.getLogger("sockets")
 
@@ -36,6 +35,7 @@ class Mailbox:
         *,
         max_waiting: int,
         max_concurrent: int,
+        handle: Handle,
         on_overdue: Callable[[Message], None],
     ) -> None:
         self.watched = False
@@ -45,8 +45,10 @@ class Mailbox:
         self._lane = lane
         self._max_waiting = max_waiting
         self._max_concurrent = max_concurrent
+        self._handle = handle
         self._on_overdue = on_overdue
-        self.waiting: deque[Job] = deque()
+        # No deque, which takes 760 bytes where nothing waits: `max_waiting` is small.
+        self.waiting: list[Job] = []
         self._running: Job | None = None
         self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
         self._idle: asyncio.Future[None] | None = None
@@ -56,13 +58,13 @@ class Mailbox:
     def start(self, opening: Opening) -> None:
         self._worker = asyncio.get_running_loop().create_task(self._work(opening))
 
-    def post(self, handle: Handle, message: Message, route: Route) -> bool:
+    def post(self, message: Message, route: Route) -> bool:
         """Take a job, or refuse it with False: too many wait or run already."""
         if route.concurrent and self._opened:
-            return self._start_beside((handle, message, route))
+            return self._start_beside(message, route)
         if len(self.waiting) >= self._max_waiting:
             return False
-        self.waiting.append((handle, message, route))
+        self.waiting.append((message, route))
         if self._idle is not None:
             if not self._idle.done():  # done: the worker was cancelled, and is about to end
                 self._idle.set_result(None)
@@ -75,19 +77,19 @@ class Mailbox:
         Synchronous code runs on unseen; the next ordered job waits for it.
         """
         message.cancelled = True
-        if self._running is not None and self._running[1] is message:
+        if self._running is not None and self._running[0] is message:
             self._worker.cancel()
         elif message in self._beside:
             self._beside[message][1].cancel()
         else:
             for job in tuple(self.waiting):
-                if job[1] is message:
+                if job[0] is message:
                     self.waiting.remove(job)
 
     def end_overdue(self, now: float) -> bool:
         """End what ran out of time; whether anything runs still."""
         if self._running is not None:
-            self._look_at(self._running[1], self._running[2], now)
+            self._look_at(*self._running, now)
         for message, (route, _) in tuple(self._beside.items()):
             self._look_at(message, route, now)
         return self._running is not None or bool(self._beside)
@@ -114,28 +116,26 @@ class Mailbox:
     async def _work(self, opening: Opening) -> None:
         lane = self._lane
         try:
-            if await opening():
-                if lane is not None:
-                    lane.release()
-                self._open()
-                await self._work_in_order()
+            if not await opening():
+                return
+            if lane is not None:
+                lane.release()
+            self._open()
+            while not self.stopping:
+                if self.waiting:
+                    await self._run_waiting()
+                else:
+                    current_message.set(None)  # an idle connection keeps no message alive
+                    self._idle = asyncio.get_running_loop().create_future()
+                    await self._idle
         finally:
             if lane is not None:
                 await lane.idle()
 
-    async def _work_in_order(self) -> None:
-        while not self.stopping:
-            if self.waiting:
-                await self._run_waiting()
-            else:
-                current_message.set(None)  # an idle connection keeps no message alive
-                self._idle = asyncio.get_running_loop().create_future()
-                await self._idle
-
     async def _run_waiting(self) -> None:
-        waiting, lane = self.waiting, self._lane
+        waiting, handle, lane = self.waiting, self._handle, self._lane
         while waiting:
-            self._running = handle, message, route = waiting.popleft()
+            self._running = message, route = waiting.pop(0)
             if not self.watched:
                 self._timeouts.watch(self)
             try:
@@ -156,7 +156,7 @@ class Mailbox:
     def _open(self) -> None:
         self._opened = True
         for job in tuple(self.waiting):
-            if job[2].concurrent and self._start_beside(job):
+            if job[1].concurrent and self._start_beside(*job):
                 self.waiting.remove(job)
 
     async def _settle(self) -> None:
@@ -165,22 +165,20 @@ class Mailbox:
         if self._lane is not None:
             await self._lane.idle()
 
-    def _start_beside(self, job: Job) -> bool:
+    def _start_beside(self, message: Message, route: Route) -> bool:
         if len(self._beside) >= self._max_concurrent:
             return False
-        _, message, route = job
-        task = asyncio.get_running_loop().create_task(self._run_beside(job))
+        task = asyncio.get_running_loop().create_task(self._run_beside(message, route))
         self._beside[message] = route, task
         task.add_done_callback(lambda _: self._beside.pop(message))
         if not self.watched:
             self._timeouts.watch(self)
         return True
 
-    async def _run_beside(self, job: Job) -> None:
-        handle, message, route = job
+    async def _run_beside(self, message: Message, route: Route) -> None:
         async with lane_of(self.lanes) as lane:
             try:
-                await handle(message, route)
+                await self._handle(message, route)
             finally:
                 if lane is not None:
                     await lane.idle()

@@ -184,26 +184,25 @@ class Outbox:
         self.put(frame)
 
     def _write(self, event: Event) -> None:
-        # Nearly always the server takes the frame at once. Its coroutine is stepped by hand,
-        # so that only a client that does not read costs a task.
-        coroutine = self._send(event)
+        # Nearly always the server takes the frame at once. Its coroutine's first step is made by
+        # hand, so that only a client that does not read costs a task.
+        send = self._send
+        sending = send(event).__await__()
         try:
-            blocked_on = coroutine.send(None)
-        except StopIteration:
-            return
+            for blocked_on in sending:
+                self._start_writer(self._resume(sending, event, blocked_on))
+                break
         except Exception as fault:
             if instead := self._refused(event, fault):
                 self._write(instead)
-        else:
-            self._start_writer(self._resume(coroutine, event, blocked_on))
 
     def _start_writer(self, writing: Coroutine[Any, Any, None]) -> None:
         self._direct = False
         self.writer = self._loop.create_task(writing)
         self.writer.add_done_callback(self._ended)
 
-    async def _resume(self, coroutine: Coroutine[Any, Any, None], event: Event, first: Any) -> None:
-        await self._deliver(event, _continue(coroutine, first))
+    async def _resume(self, sending: Generator[Any, Any, None], event: Event, first: Any) -> None:
+        await self._deliver(event, _continue(sending, first))
         await self._flush()
 
     async def _flush(self) -> None:
@@ -261,15 +260,15 @@ class Drain:
 
 
 @types.coroutine
-def _continue(coroutine: Coroutine[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
-    """Await the rest of a coroutine whose first step was made by hand."""
+def _continue(sending: Generator[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
+    """Await the rest of what took its first step by hand."""
     try:
         while True:
             try:
                 sent = yield blocked_on
             except BaseException as fault:
-                blocked_on = coroutine.throw(fault)
+                blocked_on = sending.throw(fault)
             else:
-                blocked_on = coroutine.send(sent)
+                blocked_on = sending.send(sent)
     except StopIteration:
         return

@@ -52,6 +52,12 @@ class ClientSocket(Attributes):
     or forgotten, which loses nothing.
     """
 
+    # Slots, for with many clients at once Python gives up sharing the keys of instances.
+    __slots__ = (
+        "_accepted", "_accepting", "_answers", "_calls", "_closed", "_hub", "_loop",
+        "_loop_thread", "_member", "_outbox", "_protocol", "_reader", "_registered",
+        "_subprotocol", "scope",
+    )  # fmt: skip
     _session_changes: SessionChanges | None = None
 
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:

@@ -1,6 +1,7 @@
 """What `manage.py check` says of sockets that cannot work, and of those that are not safe."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -612,3 +613,17 @@ def test_pages_of_every_site_may_open_sockets():
     assert not check(Table, id="W008", ALLOWED_HOSTS=["*"], DEBUG=True)
     assert not check(Table, id="W008", ALLOWED_HOSTS=[".example.com"])
     assert not check(id="W008", ALLOWED_HOSTS=["*"])
+
+
+def test_a_server_starts_without_the_modules_of_the_checks():
+    code = (
+        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'\n"
+        "import sys, django; django.setup(); loaded = {*sys.modules}\n"
+        "from django.core.checks import run_checks; run_checks(tags=['sockets'])\n"
+        "assert 'sockets.checks' not in loaded, 'loaded at the start'\n"
+        "assert 'sockets.checks' in sys.modules, 'the checks were not run'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SOURCES.parent, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr

@@ -60,6 +60,8 @@ WITHIN_A_FLOOR = {
 }
 IN_FUNCTIONS = {
     ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
+    ("apps", "check_sockets"): "a server runs no checks, and need not load their modules",
+    ("apps", "check_deployment"): "a server runs no checks, and need not load their modules",
     ("models", "geoip"): "its module needs the extra geoip, which only those who call it have",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "core", "common", "mixins"}

@@ -479,7 +479,7 @@ async def hesitating():
     """The client and the handler of a connection whose connect hook still runs."""
     client = Client(Hesitating.as_asgi(), "/")
     await client.send_input({"type": "websocket.connect"})
-    await until(lambda: Hesitating.sockets and Hesitating.sockets[-1].__dict__.get("_member"))
+    await until(lambda: Hesitating.sockets and getattr(Hesitating.sockets[-1], "_member", None))
     socket = Hesitating.sockets.pop()
     await until(lambda: socket.joined)
     yield client, socket

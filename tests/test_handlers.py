@@ -959,3 +959,21 @@ async def test_the_end_is_the_same_when_the_server_cancels_again_and_again():
     with pytest.raises(asyncio.CancelledError):
         await client.future
     assert ended == ["handler", "hook"]
+
+
+async def test_what_a_handler_has_of_its_own_takes_no_dict():
+    opened = []
+
+    class Table(RoutedSocketHandler):
+        def connect(self):
+            opened.append(self)
+
+        async def on_remember(self, content):
+            self.state.seen = True
+            return vars(self)["state"].seen
+
+        routes = (("REMEMBER", "on_remember"),)
+
+    async with client_of(Table) as client:
+        assert vars(opened[0]) == {}
+        assert (await client.ask({"type": "REMEMBER", "ref": 1}))["data"] is True
