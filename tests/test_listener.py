@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from sockets import RoutedSocketHandler, brokers, hub, listener
+from sockets import RoutedSocketHandler, carriers, hub, listener
 from sockets.brokers import EVERYONE
 from sockets.hub import Hub
 from sockets.watch import Watch
 
-from .channel_layers import OwnRedis, hearing, layers, sending
+from .channel_layers import KINDS, OwnRedis, hearing, sending, use_carrier
 from .clients import client_of
 from .conftest import until
 
@@ -26,9 +26,9 @@ def redis():
     redis.stop()
 
 
-@pytest.fixture(params=["core", "pubsub"], autouse=True)
-def layer(request, settings, redis):
-    settings.CHANNEL_LAYERS = layers(request.param, redis.address, "tests")
+@pytest.fixture(params=KINDS, autouse=True)
+def kind(request, settings, redis):
+    use_carrier(settings, request.param, redis.address, "tests")
     return request.param
 
 
@@ -45,7 +45,7 @@ async def heard_by(ear, mouth, text):
 
 
 def has_failed(caplog):
-    return "The channel layer failed" in caplog.text
+    return "The broker failed" in caplog.text
 
 
 @pytest.mark.usefixtures("quick")
@@ -66,7 +66,7 @@ async def test_a_redis_that_restarts_is_heard_again(redis, caplog):
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_gap_that_the_layer_mended_itself_is_told(redis, layer, monkeypatch, caplog):
+async def test_a_gap_that_the_layer_mended_itself_is_told(redis, kind, monkeypatch, caplog):
     monkeypatch.setattr(listener, "SILENT", 1000)
     async with hearing(HERE) as here, sending() as mouth:
         sent = here.broker._listener._sent
@@ -75,7 +75,7 @@ async def test_a_gap_that_the_layer_mended_itself_is_told(redis, layer, monkeypa
         redis.start()
         await until(lambda: here.joins == 2, PATIENCE)
         await heard_by(here, mouth, "after")
-    assert has_failed(caplog) == (layer == "core")
+    assert has_failed(caplog) == (kind != "pubsub")
 
 
 @pytest.mark.usefixtures("quick")
@@ -89,11 +89,11 @@ async def test_a_redis_that_comes_late_is_heard_then(redis, caplog):
         await until(lambda: here.joins, PATIENCE)
         await heard_by(here, mouth, "in time")
     assert here.texts == ["in time"]
-    assert caplog.text.count("The channel layer failed") == 1
+    assert caplog.text.count("The broker failed") == 1
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("layer", ["core"], indirect=True)
+@pytest.mark.parametrize("kind", ["core"], indirect=True)
 async def test_groups_that_redis_forgot_are_joined_again(redis, caplog):
     async with hearing(HERE) as here, sending() as mouth:
         redis.ask("flushall")
@@ -103,10 +103,10 @@ async def test_groups_that_redis_forgot_are_joined_again(redis, caplog):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("layer", ["pubsub"], indirect=True)
+@pytest.mark.parametrize("kind", ["pubsub"], indirect=True)
 async def test_a_layer_that_reads_no_more_is_begun_anew(caplog):
     async with hearing(HERE) as here, sending() as mouth:
-        [shard] = here.broker._layer._get_layer()._shards
+        [shard] = here.broker._carrier.layer._get_layer()._shards
         shard._receive_task.cancel()
         await until(lambda: here.joins == 2, PATIENCE)
         await heard_by(here, mouth, "after")
@@ -114,7 +114,7 @@ async def test_a_layer_that_reads_no_more_is_begun_anew(caplog):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("layer", ["core"], indirect=True)
+@pytest.mark.parametrize("kind", ["core"], indirect=True)
 async def test_groups_are_renewed_before_they_age(redis, monkeypatch):
     monkeypatch.setattr(listener, "RENEWAL", 2)
 
@@ -129,9 +129,9 @@ async def test_groups_are_renewed_before_they_age(redis, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("layer", ["core"], indirect=True)
+@pytest.mark.parametrize("kind", ["core"], indirect=True)
 async def test_a_process_that_was_killed_is_soon_forgotten(redis, monkeypatch):
-    monkeypatch.setattr(brokers, "EXPIRY", 1)
+    monkeypatch.setattr(carriers, "EXPIRY", 1)
     monkeypatch.setattr(listener, "RENEWAL", 2)
     group, killed = f"tests:group:{EVERYONE}", b"specific.killed!channel"
     async with hearing(HERE) as here, sending() as mouth:
@@ -147,7 +147,7 @@ async def test_a_process_that_was_killed_is_soon_forgotten(redis, monkeypatch):
         await heard_by(here, mouth, "we are still here")
 
 
-@pytest.mark.parametrize("layer", ["core"], indirect=True)
+@pytest.mark.parametrize("kind", ["core"], indirect=True)
 async def test_a_layer_that_was_idle_is_still_heard(caplog):
     async with hearing(HERE) as here, sending() as mouth:
         begun = time.monotonic()
