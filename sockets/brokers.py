@@ -151,7 +151,8 @@ class Broker(LocalBroker):
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
-            self._repeat_numbers()
+            if self._publishing is None:  # else it would be told late, and perhaps often
+                self._repeat_numbers()
 
     def _repeat_numbers(self) -> None:
         """Show who listens what was lost, though nothing follows it; end lines that are quiet."""

@@ -147,6 +147,10 @@ class Mouth:
         self.parcels: list[tuple[str, Parcel]] = []
         self.may_send = asyncio.Event()
         self.may_send.set()
+        self.drops = False
+        """Whether what is sent gets lost without a word."""
+        self.fails_afterwards = False
+        """Whether what is sent the first time arrives, and is said not to have."""
         self._carry = broker._carrier.send
         broker._carrier.send = self._send
 
@@ -156,8 +160,12 @@ class Mouth:
 
     async def _send(self, address: str, text: str) -> None:
         await self.may_send.wait()
+        is_first = (address, Parcel.unpack(text)) not in self.parcels
         self.parcels.append((address, Parcel.unpack(text)))
-        await self._carry(address, text)
+        if not self.drops:
+            await self._carry(address, text)
+        if self.fails_afterwards and is_first:
+            raise ConnectionError("the connection was cut")
 
     async def carry(self, address: str, text: str) -> None:
         """Send any text, past the broker."""

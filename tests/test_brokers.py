@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sockets import RoutedSocketHandler, broadcasts, brokers, ledger, listener
+from sockets import RoutedSocketHandler, broadcasts, brokers, carriers, ledger, listener
 from sockets.broadcasts import Broadcast, Event, Target, pack
 from sockets.brokers import EVERYONE, Broker, LocalBroker, make_broker
 from sockets.exceptions import DeclarationError
@@ -121,6 +121,29 @@ async def test_a_process_that_is_busy_for_a_moment_misses_nothing(name):
     assert here.texts == [f"{number}" for number in range(400)]
 
 
+@pytest.mark.parametrize("kind", ["core"], indirect=True)
+async def test_what_a_layer_drops_for_want_of_room_is_counted_to_the_last(name, monkeypatch):
+    monkeypatch.setattr(carriers, "CAPACITY", 100)
+    monkeypatch.setattr(brokers, "BATCH", 0)
+    monkeypatch.setattr(brokers, "BEAT", 0.1)
+    monkeypatch.setattr(brokers, "LIFE", 1000)
+    async with hearing(HERE) as here:
+        sender = Sender(make_broker())
+        for number in range(5000):  # while our loop reads nothing
+            taken = sender.publish([EVERYONE], f"{number}")
+        taken.result(PATIENCE)
+        assert here.texts == []
+        await until(lambda: len(here.texts) + here.broker.missed == 5000, PATIENCE)
+        sender.publish([EVERYONE], "end").result(PATIENCE)
+        await until(lambda: here.texts[-1] == "end", PATIENCE)
+        await asyncio.to_thread(sender.stop)
+    numbers = [int(text) for text in here.texts[:-1]]
+    assert numbers == sorted(set(numbers))
+    assert 50 < len(here.texts) < 200
+    assert here.broker.missed == 5001 - len(here.texts)
+    assert here.joins > 1
+
+
 async def test_batches_are_bounded(name, monkeypatch):
     monkeypatch.setattr(brokers, "BATCH", 1000)
     texts = ["a" * 400, "b" * 400, "c" * 400, "d" * 5000, "e" * 400, "f" * 600, ""]
@@ -149,7 +172,117 @@ async def test_what_waits_for_a_slow_layer_is_bounded_and_the_rest_counted(
     assert mouth.lost == 39
 
 
-# Strange events
+# Numbers
+
+
+async def test_what_the_sender_lost_is_missed_by_who_listens(name, monkeypatch):
+    monkeypatch.setattr(brokers, "LIMIT", 1000)
+    async with hearing(HERE) as here, sending() as mouth:
+        await mouth.publish([EVERYONE], "first")
+        mouth.may_send.clear()
+        for number in range(50):
+            mouth.publish([EVERYONE], f"{number:0100}")
+        mouth.may_send.set()
+        await until(lambda: len(here.texts) == 12, PATIENCE)
+        await mouth.publish([EVERYONE], "last")
+        await until(lambda: here.texts[-1] == "last", PATIENCE)
+        assert mouth.lost == here.broker.missed == 52 - len(here.texts) == 39
+
+
+async def test_a_loss_that_nothing_follows_is_seen_at_the_next_beat(name, monkeypatch, caplog):
+    monkeypatch.setattr(brokers, "BEAT", 0.05)
+    async with hearing(HERE) as here, sending() as mouth:
+        await mouth.publish([EVERYONE], "first")
+        mouth.drops = True
+        await mouth.publish([EVERYONE], "dropped on its way")
+        mouth.drops = False
+        await until(lambda: here.broker.missed == 1, PATIENCE)
+        assert here.joins == 2
+    assert "did not come here (1 so far)" in caplog.text
+
+
+async def test_a_loss_at_the_very_beginning_is_seen_too(name):
+    async with hearing(HERE) as here, sending() as mouth:
+        mouth.drops = True
+        await mouth.publish([EVERYONE, HERE], "dropped on its way")
+        mouth.drops = False
+        await mouth.publish([EVERYONE], "second")
+        await until(lambda: here.texts == ["second"], PATIENCE)
+        assert here.broker.missed == 1
+        await mouth.publish([HERE], "second")
+        await until(lambda: here.texts == ["second"] * 2, PATIENCE)
+        assert here.broker.missed == 2
+
+
+async def test_a_sender_that_ends_tells_its_last_number(name):
+    async with hearing(HERE) as here:
+        async with sending() as mouth:
+            await mouth.publish([EVERYONE], "first")
+            mouth.drops = True
+            await mouth.publish([EVERYONE], "dropped on its way")
+            mouth.drops = False
+        await until(lambda: here.broker.missed == 1, PATIENCE)
+
+
+async def test_what_was_sent_before_one_listened_is_not_missed(name):
+    async with sending() as mouth:
+        for number in range(3):
+            await mouth.publish([EVERYONE], f"{number}")
+        async with hearing(HERE) as here:
+            await mouth.publish([EVERYONE], "in time")
+            await until(lambda: here.texts == ["in time"], PATIENCE)
+            assert (here.broker.missed, here.joins) == (0, 1)
+
+
+async def test_what_is_sent_twice_for_safety_is_taken_once(name):
+    async with hearing(HERE) as here, sending() as mouth:
+        mouth.fails_afterwards = True
+        for number in range(3):
+            await mouth.publish([EVERYONE], f"{number}")
+        await until(lambda: len(here.texts) == 3, PATIENCE)
+        mouth.fails_afterwards = False
+        await mouth.publish([EVERYONE], "end")
+        await until(lambda: here.texts == ["0", "1", "2", "end"], PATIENCE)
+        assert here.broker.missed == 0
+
+
+async def test_a_line_that_is_quiet_ends_and_begins_anew(name, monkeypatch):
+    monkeypatch.setattr(brokers, "BEAT", 0.02)
+    monkeypatch.setattr(brokers, "LIFE", 3)
+    async with hearing(HERE) as here, sending() as mouth:
+        await mouth.publish([HERE], "first")
+        await until(lambda: not mouth.broker._lines, PATIENCE)
+        assert [parcel.number for _, parcel in mouth.parcels] == [0, 1, 1, 1]
+        await mouth.publish([HERE], "second")
+        await until(lambda: here.texts == ["first", "second"], PATIENCE)
+        assert mouth.parcels[-1][1].number == 0
+        assert here.broker.missed == 0
+
+
+async def test_a_sender_that_is_killed_is_forgotten(name, monkeypatch):
+    async with hearing(HERE) as here, sending() as mouth:
+        await mouth.publish([EVERYONE], "from who lives")
+        async with sending() as killed:
+            await killed.publish([EVERYONE], "from who dies")
+            await until(lambda: len(here.texts) == 2, PATIENCE)
+            killed.drops = True  # what it would tell at its end
+        lines = here.broker._listener.ledger._known
+        assert len(lines) == 2
+        monkeypatch.setattr(ledger, "FORGET", 0.1)
+        [line] = mouth.broker._lines.values()
+
+        async def others_are_forgotten():
+            await mouth.publish([EVERYONE], "again")
+            await asyncio.sleep(0.02)
+            return [*lines] == [line.id]
+
+        async with asyncio.timeout(PATIENCE):
+            while not await others_are_forgotten():
+                pass
+        assert here.broker.missed == 0
+
+
+# Strange texts
 
 STRANGE = [
     "",

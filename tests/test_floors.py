@@ -13,8 +13,8 @@ FLOORS = {
     1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
     "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
     "protocols.native built_in attributes declaration",
-    2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry member members watch hub senders "
-    "groups recipients models",
+    2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
+    "member members watch hub senders groups recipients models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",
