@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from .encoding import decode_json, encode_json
+from .encoding import encode_json
 from .messages import Frame
 from .protocols.base import Protocol
 
@@ -83,7 +83,7 @@ class Event(FrameDeed, frozen=True, array_like=True, tag="event"):
         return cls(msgspec.Raw(encode_json(content)))
 
     def encode(self, protocol: Protocol) -> Frame | None:
-        return protocol.event(decode_json(self.content))
+        return protocol.event_of_json(bytes(self.content))
 
 
 class Action(FrameDeed, frozen=True, array_like=True, tag="action"):
@@ -99,7 +99,7 @@ class Action(FrameDeed, frozen=True, array_like=True, tag="action"):
         return cls(plain_text(name, "a type"), msgspec.Raw(encode_json(fields)))
 
     def encode(self, protocol: Protocol) -> Frame | None:
-        return protocol.action(self.name, decode_json(self.fields))
+        return protocol.action_of_json(self.name, bytes(self.fields))
 
 
 class Text(FrameDeed, frozen=True, array_like=True, tag="text"):

@@ -149,5 +149,6 @@ async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # twice would cut off what it does at its end
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

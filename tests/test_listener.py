@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from contextlib import suppress
+from itertools import count
 
 import pytest
+from redis.exceptions import ResponseError
 
-from sockets import RoutedSocketHandler, carriers, hub, listener
+from sockets import RoutedSocketHandler, brokers, carriers, hub, listener
 from sockets.brokers import EVERYONE
 from sockets.hub import Hub
 from sockets.watch import Watch
@@ -63,6 +66,52 @@ async def test_a_redis_that_restarts_is_heard_again(redis, caplog):
         await heard_by(here, mouth, "after")
     assert here.texts == ["before", "after"]
     assert mouth.lost == 1
+
+
+async def restart(redis):
+    redis.stop()
+    await asyncio.sleep(0.2)
+    redis.start()
+
+
+async def cut_connections(redis):
+    for client in redis.ask("client_list"):
+        with suppress(ResponseError):  # for it has gone
+            redis.ask("client_kill_filter", client["id"])
+
+
+async def forget_all(redis):
+    redis.ask("flushall")
+
+
+async def hang(redis):
+    redis.suspend()
+    await asyncio.sleep(1)
+    redis.resume()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("trouble", [restart, cut_connections, forget_all, hang])
+async def test_under_load_what_a_trouble_costs_is_counted_exactly(redis, trouble, monkeypatch):
+    monkeypatch.setattr(brokers, "TIMEOUT", 0.3)
+    async with hearing(HERE) as here, sending() as mouth:
+        loading, sent = asyncio.create_task(load(mouth)), mouth.broker._line_to(EVERYONE)
+        await until(lambda: len(here.texts) > 50, PATIENCE)
+        await trouble(redis)
+        before = len(here.texts)
+        await until(lambda: len(here.texts) > before + 50, PATIENCE)
+        loading.cancel()
+        await heard_by(here, mouth, "1000000")
+        numbers = [int(text) for text in here.texts]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) + here.broker.missed == sent.number
+
+
+async def load(mouth):
+    """Send numbers, many a second, for ever."""
+    for number in count():
+        mouth.publish([EVERYONE], f"{number}")
+        await asyncio.sleep(0.002)
 
 
 @pytest.mark.usefixtures("quick")
