@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from .encoding import decode_json, encode_json
+from .encoding import encode_json
 from .messages import Frame
 from .protocols.base import Protocol
 
@@ -83,7 +83,7 @@ class Event(FrameDeed, frozen=True, array_like=True, tag="event"):
         return cls(msgspec.Raw(encode_json(content)))
 
     def encode(self, protocol: Protocol) -> Frame | None:
-        return protocol.event(decode_json(self.content))
+        return protocol.event_of_json(bytes(self.content))
 
 
 class Action(FrameDeed, frozen=True, array_like=True, tag="action"):
@@ -99,7 +99,7 @@ class Action(FrameDeed, frozen=True, array_like=True, tag="action"):
         return cls(plain_text(name, "a type"), msgspec.Raw(encode_json(fields)))
 
     def encode(self, protocol: Protocol) -> Frame | None:
-        return protocol.action(self.name, decode_json(self.fields))
+        return protocol.action_of_json(self.name, bytes(self.fields))
 
 
 class Text(FrameDeed, frozen=True, array_like=True, tag="text"):
@@ -175,40 +175,55 @@ class Broadcast(msgspec.Struct, frozen=True, array_like=True):
     delay: float = 0.0
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True):
-    """A broadcast on its way between processes; `origin` is the process that it came from."""
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """What a process reads of every broadcast; of the deed, only where it concerns somebody there.
 
-    origin: uuid.UUID
-    broadcast: Broadcast
+    One that is `lasting` also concerns who comes later.
+    """
+
+    target: Target
+    lasting: bool
+    exclude: tuple[uuid.UUID, ...]
+    delay: float
 
 
-origin = uuid.uuid4()
+origin = uuid.uuid4().hex
 """This process, which has brought what it sends to its own connections already."""
 
 
 def _renew_origin() -> None:
     global origin
-    origin = uuid.uuid4()
+    origin = uuid.uuid4().hex
 
 
 os.register_at_fork(after_in_child=_renew_origin)
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Envelope).decode
+_decode_header = msgspec.json.Decoder(Header).decode
+_decode_deed: Callable[[str], AnyDeed] = msgspec.json.Decoder(AnyDeed).decode
 
 
 def pack(broadcast: Broadcast) -> str:
-    """The text for other processes."""
-    return _encode(Envelope(origin, broadcast)).decode()
+    """The line of text for other processes: the origin, the header, a tab and the deed."""
+    target, deed, exclude, delay = msgspec.structs.astuple(broadcast)
+    header = Header(target, bool(delay) or type(deed) is LogOut, exclude, delay)
+    return f"{origin}{_encode(header).decode()}\t{_encode(deed).decode()}"
 
 
-def unpack(text: str) -> Broadcast | None:
-    """The broadcast in a text from `pack`; None for one of this process's own.
+def unpack(text: str, concerns: Callable[[Target], bool]) -> Broadcast | None:
+    """The broadcast in a text from `pack`.
 
-    Raises `msgspec.DecodeError` where there is none in it.
+    None for one of this process's own, and for one whose target does not concern anybody here.
+    Raises `ValueError` where there is none in it.
     """
-    envelope = _decode(text)
-    return None if envelope.origin == origin else envelope.broadcast
+    if text.startswith(origin):
+        return None
+    end = text.index("\t")
+    header = _decode_header(text[len(origin) : end])
+    if not header.lasting and not concerns(header.target):
+        return None
+    deed = _decode_deed(text[end + 1 :])
+    return Broadcast(header.target, deed, header.exclude, header.delay)
 
 
 def plain_text(value: str, what: str) -> str:

@@ -1,19 +1,20 @@
-"""Carrying broadcasts to the other processes: none there are, or by a channel layer."""
+"""Carrying broadcasts to the other processes: none there are, or by what the settings name."""
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Collection, Iterator
-from functools import cached_property
 from itertools import groupby
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 from channels.layers import InMemoryChannelLayer, channel_layers
-from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
+from .carriers import Carrier, LayerCarrier
 from .conf import get_settings
 from .exceptions import DeclarationError
-from .listener import Joined, Listener, Take, is_pubsub
+from .ledger import Line, Parcel, Seldom
+from .listener import Joined, Listener, Take
 from .sync import DONE, finish_future
 
 logger = logging.getLogger("sockets")
@@ -21,233 +22,251 @@ logger = logging.getLogger("sockets")
 EVERYONE = "sockets.everyone"
 """The address at which all processes listen."""
 PATIENCE = 2.0
-"""Seconds that the layer has for what still waits at the end, and then to be left."""
+"""Seconds that the carrier has for what still waits at the end, and then to be left."""
+TIMEOUT = 4.0
+"""Seconds that the carrier has for one parcel."""
 BATCH = 128 * 1024
 """Characters that go together at most, beyond the first text."""
 LIMIT = 64 * 1024 * 1024
-"""Characters that may wait for a layer that is slow; what is more is dropped and counted."""
-IDLE = 1.0
-"""Seconds without a send after which a connection may have been closed unnoticed."""
-QUIET = 1.0
-"""Seconds between two errors in the log."""
-
-CAPACITY = 10_000
-"""Events that may wait for a process: the usual hundred come while a loop is busy for a moment."""
-EXPIRY = 600
-"""Seconds after which the layer forgets the addresses of a process that was killed."""
+"""Characters that may wait for a carrier that is slow; what is more is dropped and counted."""
+BEAT = 5.0
+"""Seconds between two repetitions of the numbers of the lines in use."""
+LIFE = 12
+"""Repetitions after which a line without another text ends; the next text begins another."""
 
 
 class LocalBroker:
     """For a project of one process: there are no others to tell."""
 
     lost = 0
-    """How many broadcasts did not reach another process, as far as the sender knows."""
+    """How many broadcasts did not reach other processes, as far as the sender knows."""
+
+    @property
+    def missed(self) -> int:
+        """How many broadcasts of other processes did not come here."""
+        return 0
 
     async def listen(self, address: str, take: Take, on_joined: Joined) -> None:
         """Hand the texts for this address, and for everyone, to `take`; return once they come.
 
-        `on_joined` is called whenever listening began or had a gap, for then something may
-        have been missed.
+        `on_joined` is called whenever listening began or something was missed.
         """
 
     def publish(self, addresses: Collection[str], text: str) -> Awaitable[None]:
-        """Send the text to each address; awaiting the result waits until it was taken."""
+        """Send a line of text to each address; awaiting the result waits until it was taken."""
         return DONE
 
     async def stop(self) -> None:
         """Send what waits, and listen no more."""
 
 
-class LayerBroker(LocalBroker):
-    """Carries texts as events of a channel layer, whatever its kind.
+class Waiting(NamedTuple):
+    """What is to be sent. Without a text it is the number of the next one."""
 
-    Addresses are groups, because all kinds of layers have them. While one event is on its
-    way, what follows it is gathered into the next, so that a burst is few events. Who listens
-    hears the texts of one sender in their order.
+    line: Line
+    number: int
+    text: str | None
+
+
+class Broker(LocalBroker):
+    """Sends texts by a carrier, and listens with it.
+
+    While one parcel is on its way, what follows it is gathered into the next, so that a burst is
+    few of them. Who listens hears the texts of one sender in their order, each once, and counts
+    those that did not come by their numbers: the lost ones too, which had theirs before.
     """
 
-    def __init__(self, alias: str) -> None:
-        self._alias = alias
-        self._waiting: list[tuple[str, str]] = []
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._sender = uuid.uuid4().hex
+        self._lines: dict[str, Line] = {}
+        self._waiting: list[Waiting] = []
         self._number = self._size = 0
         self._taken: asyncio.Future[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._listening: asyncio.Task[None] | None = None
         self._stopped = False
-        self._quiet_until = 0.0
-        self._sent_at = 0.0
+        self._losses = Seldom(logging.ERROR)
 
-    @cached_property
-    def _layer(self) -> Any:
-        """A layer of our own, whose channels share no queue with those of consumers."""
-        spare = _spare_layers(self._alias)
-        return spare.pop() if spare else _make_layer(self._alias)
+    @property
+    def missed(self) -> int:
+        return self._listener.ledger.missed if self._listener is not None else 0
 
     async def listen(self, address: str, take: Take, on_joined: Joined) -> None:
-        self._listener = Listener(self._layer, (address, EVERYONE), take, on_joined)
+        addresses = (address, EVERYONE)
+        self._listener = Listener(self._carrier, self._sender, addresses, take, on_joined)
         self._listening = asyncio.create_task(self._listener.run())
         await self._listener.begun()
 
     def publish(self, addresses: Collection[str], text: str) -> Awaitable[None]:
-        if self._stopped or self._size > LIMIT:
-            self._lose(len(addresses), "it was left" if self._stopped else "it is too slow")
+        lines = [self._line_to(address) for address in addresses]
+        refused = self._stopped or self._size > LIMIT
+        if not refused:
+            self._number += len(lines)
+            self._size += len(text) * len(lines)
+            self._waiting += [Waiting(line, line.number, text) for line in lines]
+        for line in lines:
+            line.number += 1
+            line.repeated = 0
+        if refused:
+            self._lose(len(lines), "it was left" if self._stopped else "it is too slow")
             return DONE
-        loop = asyncio.get_running_loop()
-        self._number += len(addresses)
-        self._size += len(text) * len(addresses)
-        self._waiting += [(address, text) for address in addresses]
-        if self._taken is None:
-            self._taken = loop.create_future()
-        if self._publishing is None:
-            self._publishing = loop.create_task(self._publish())
-        return self._taken
+        return self._send_soon()
 
     async def stop(self) -> None:
         if self._stopped:
             return
+        self._repeat_numbers()
         self._stopped = True
-        if self._listening is not None:
-            self._listening.cancel()
-        if tasks := [task for task in (self._listening, self._publishing) if task is not None]:
+        ending = [task for task in (self._listening, self._beating) if task is not None]
+        for task in ending:
+            task.cancel()
+        if tasks := [*ending, *([self._publishing] if self._publishing is not None else ())]:
             await asyncio.wait(tasks, timeout=PATIENCE)
         if self._publishing is not None:
             self._publishing.cancel()
             self._lose(self._number, f"it did not take them within {PATIENCE:g} s")
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._leave()
-            _spare_layers(self._alias).append(self._layer)
-        except Exception as fault:
-            logger.error("The channel layer could not be left: %s", _name_of(fault))
+        await self._leave()
 
     async def _leave(self) -> None:
+        self._losses.finish()
+        if self._listener is not None:
+            self._listener.close()
         try:
-            if self._listener is not None:
-                await self._listener.leave()
-        finally:
-            await _disconnect(self._layer)
+            async with asyncio.timeout(PATIENCE):
+                await self._carrier.close()
+        except Exception as fault:
+            logger.error("The broker could not be left: %s", _name_of(fault))
 
-    async def _publish(self) -> None:
+    def _line_to(self, address: str) -> Line:
+        line = self._lines.get(address)
+        if line is None:
+            line = self._lines[address] = Line(self._sender, address)
+            if self._beating is None and not self._stopped:
+                self._beating = asyncio.create_task(self._beat())
+        return line
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            if self._publishing is None:  # else it would be told late, and perhaps often
+                self._repeat_numbers()
+
+    def _repeat_numbers(self) -> None:
+        """Show who listens what was lost, though nothing follows it; end lines that are quiet."""
+        for line in [*self._lines.values()]:
+            if line.repeated < LIFE:
+                line.repeated += 1
+                self._waiting.append(Waiting(line, line.number, None))
+            else:
+                del self._lines[line.address]
+        if self._waiting:
+            self._send_soon()
+
+    def _send_soon(self) -> Awaitable[None]:
+        loop = asyncio.get_running_loop()
+        if self._taken is None:
+            self._taken = loop.create_future()
+        if self._publishing is None:
+            self._publishing = loop.create_task(self._send_all())
+        return self._taken
+
+    async def _send_all(self) -> None:
         taken = None
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
                 taken, self._taken = self._taken, None
-                for address, texts in _batches(waiting):
-                    await self._send(address, texts)
+                for address, parcel in _parcels(waiting):
+                    await self._send(address, parcel)
                 finish_future(taken)
         finally:
             self._publishing = None
             finish_future(taken)
             finish_future(self._taken)
 
-    async def _send(self, address: str, texts: list[str]) -> None:
-        now = asyncio.get_running_loop().time
-        event = {"type": "sockets.broadcast", "texts": texts}
+    async def _send(self, address: str, parcel: Parcel) -> None:
+        text = parcel.pack()
         try:
-            try:
-                await self._layer.group_send(address, event)
-            except Exception as fault:
-                if now() < self._sent_at + IDLE or "Timeout" in type(fault).__name__:
-                    raise
-                # Its connection was closed while it was idle, so nothing has been sent.
-                await self._layer.group_send(address, event)
+            async with asyncio.timeout(TIMEOUT):
+                try:
+                    await self._carrier.send(address, text)
+                except Exception:
+                    # Its connection may have been closed while it was idle. Where it was taken
+                    # all the same, the second one's numbers are no news.
+                    await self._carrier.send(address, text)
         except Exception as fault:
-            self._lose(len(texts), _name_of(fault))
-        self._sent_at = now()
-        self._number -= len(texts)
-        self._size -= sum(map(len, texts))
+            self._lose(len(parcel.texts), _name_of(fault))
+        self._number -= len(parcel.texts)
+        self._size -= sum(map(len, parcel.texts))
 
     def _lose(self, number: int, why: str) -> None:
         self.lost += number
-        now = asyncio.get_running_loop().time()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET
-            logger.error(
-                "The channel layer did not take broadcasts for other processes (%d so far): %s",
+        if number:
+            self._losses.tell(
+                "The broker did not take broadcasts for other processes (%d so far): %s",
                 self.lost, why,
             )  # fmt: skip
 
 
 def make_broker() -> LocalBroker:
-    """The broker that `SOCKETS["BROKER"]` names: a channel layer's alias, or "local".
+    """The broker that `SOCKETS["BROKER"]` names.
 
-    The default is the layer "default", where there is one that leaves the process.
+    The default is the channel layer "default", where there is one that leaves the process.
     """
-    alias = get_settings().BROKER
-    if alias == "local" or (alias == "default" and alias not in channel_layers):
-        return LocalBroker()
-    if alias not in channel_layers:
+    carrier = _make_carrier(get_settings().BROKER)
+    return LocalBroker() if carrier is None else Broker(carrier)
+
+
+def _make_carrier(name: str) -> Carrier | None:
+    if name == "local" or (name == "default" and name not in channel_layers):
+        return None
+    if name in channel_layers:
+        in_memory = isinstance(channel_layers[name], InMemoryChannelLayer)
+        return None if in_memory else LayerCarrier(name)
+    if ":" in name:  # and so, maybe, a password
+        from .redis_carrier import RedisCarrier
+
+        return RedisCarrier(name)
+    try:
+        carrier: Carrier = import_string(name)()
+    except ImportError as fault:
         raise DeclarationError(
-            f"SOCKETS['BROKER'] names the channel layer {alias!r}, which is not in CHANNEL_LAYERS; "
-            "add it, or write 'local' for a project of one process"
-        )
-    if isinstance(channel_layers[alias], InMemoryChannelLayer):
-        return LocalBroker()
-    return LayerBroker(alias)
-
-
-_spare: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, list[Any]]]" = WeakKeyDictionary()
-"""Layers that were left. They are used again, as channels_redis keeps each as long as its loop."""
-
-
-def _spare_layers(alias: str) -> list[Any]:
-    return _spare.setdefault(asyncio.get_running_loop(), {}).setdefault(alias, [])
-
-
-def _make_layer(alias: str) -> Any:
-    layer = channel_layers.make_backend(alias)
-    own = vars(layer)  # the pub/sub layer takes any other look at it for use in this loop
-    if "capacity" in own:
-        layer.capacity, layer.channel_capacity = max(layer.capacity, CAPACITY), []
-    if "group_expiry" in own:
-        layer.group_expiry = min(layer.group_expiry, EXPIRY)
-    return layer
-
-
-async def _disconnect(layer: Any) -> None:
-    """Close the layer's connections of this loop, where its kind has a way to.
-
-    channels_redis' core has a method for it. Its pub/sub layer has `flush`, which touches nothing
-    but this process there, while other kinds' `flush` deletes what belongs to all.
-    """
-    if is_pubsub(layer):
-        await layer.flush()
-    elif close := getattr(layer, "close_pools", None):
-        await close()
+            f"SOCKETS['BROKER'] is {name!r}, which is neither in CHANNEL_LAYERS nor a class that "
+            "can be imported; name a layer, write the URL of a Redis or the dotted path of a "
+            "carrier of your own, or 'local' for a project of one process"
+        ) from fault
+    return carrier
 
 
 def _name_of(fault: Exception) -> str:
     return f"{type(fault).__name__}: {fault}"  # not all have a repr that tells more than a type
 
 
-def _batches(waiting: list[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
-    """The texts as few events. One for everyone and one for an address keep their order."""
-    for _, stretch in groupby(waiting, key=lambda pair: pair[0] == EVERYONE):
-        by_address: dict[str, list[str]] = {}
-        for address, text in stretch:
-            by_address.setdefault(address, []).append(text)
-        for address, texts in by_address.items():
-            for batch in _cut(texts):
-                yield address, batch
+def _parcels(waiting: list[Waiting]) -> Iterator[tuple[str, Parcel]]:
+    """What waits as few parcels. One for everyone and one for an address keep their order."""
+    for _, stretch in groupby(waiting, key=lambda one: one.line.address == EVERYONE):
+        by_line: dict[Line, list[Waiting]] = {}
+        for one in stretch:
+            by_line.setdefault(one.line, []).append(one)
+        for line, ones in by_line.items():
+            for number, texts in _cut(ones):
+                yield line.address, Parcel(line.id, line.began, number, texts)
 
 
-def _cut(texts: list[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
+def _cut(ones: list[Waiting]) -> Iterator[tuple[int, list[str]]]:
+    """The texts that may go together, as their numbers follow each other; and the first number."""
+    first = ones[0].number
+    texts: list[str] = []
     size = 0
-    for text in texts:
-        if batch and size + len(text) > BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text)
-    yield batch
-
-
-def _forget_layers(*, setting: str, **kwargs: object) -> None:
-    if setting == "CHANNEL_LAYERS":
-        _spare.clear()
-
-
-setting_changed.connect(_forget_layers, dispatch_uid="sockets.brokers")
+    for _, number, text in ones:
+        length = len(text or "")
+        if number != first + len(texts) or (texts and size + length > BATCH):
+            yield first, texts
+            first, texts, size = number, [], 0
+        if text is not None:
+            texts.append(text)
+            size += length
+    yield first, texts

@@ -127,7 +127,7 @@ class Hub:
         await self._broker.listen(address_of(self.id), self._take, self.watch.look_now)
 
     def _take(self, text: str) -> None:
-        if broadcast := unpack(text):
+        if broadcast := unpack(text, self.members.has):
             self._deliver(broadcast)
 
     def _deliver(self, broadcast: Broadcast) -> None:

@@ -1,4 +1,4 @@
-"""Listening to a channel layer, whatever becomes of it."""
+"""Listening for what other processes send, whatever becomes of what carries it."""
 
 import asyncio
 import logging
@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from .carriers import Carrier
+from .ledger import Ledger, Parcel, Seldom
 from .sync import finish_future
 
 Take = Callable[[str], None]
@@ -14,72 +16,76 @@ Joined = Callable[[], None]
 logger = logging.getLogger("sockets")
 
 RETRY = 1.0
-"""Seconds before a layer that failed is asked again."""
+"""Seconds before a carrier that failed is asked again."""
 ECHO = 1.0
-"""Seconds between two events to ourselves: what does not come back was not heard."""
+"""Seconds between two parcels to ourselves: what does not come back was not heard."""
 SILENT = 5
-"""Echoes after which a layer that has brought nothing at all is taken for broken."""
+"""Echoes after which a carrier that has brought nothing at all is taken for broken."""
 RENEWAL = 60
-"""Echoes between two renewals of the groups: layers forget them, at restarts or with age."""
+"""Echoes between two renewals of the addresses: layers forget them, at restarts or with age."""
 PATIENCE = 2.0
 """Seconds that an echo has to be sent, and what has failed to be closed."""
+STRETCH = 0.01
+"""Seconds that are spent on what came before the loop's other work has its turn."""
 
 
 class Listener:
-    """Hands on the texts of a layer's events to some groups, the first of which is ours alone.
+    """Hands on the texts that others send to some addresses, the first of which is ours alone.
 
-    `take` gets each text; `on_joined` is called whenever listening began or had a gap, for
-    then something may have been missed.
+    `take` gets each text; `on_joined` is called whenever listening began or something was
+    missed. What this broker itself sent, whose name is `sender`, is not handed on.
     """
 
-    def __init__(self, layer: Any, groups: tuple[str, ...], take: Take, on_joined: Joined) -> None:
-        self._layer = layer
-        self._groups = groups
+    def __init__(
+        self,
+        carrier: Carrier,
+        sender: str,
+        addresses: tuple[str, ...],
+        take: Take,
+        on_joined: Joined,
+    ) -> None:
+        self.ledger = Ledger(on_joined)
+        self._carrier = carrier
+        self._sender = sender
+        self._addresses = addresses
         self._take = take
         self._on_joined = on_joined
-        self._channel = ""
         self._begun = asyncio.get_running_loop().create_future()
+        self._strange = Seldom(logging.ERROR)
         self._joined = self._failed = False
         self._sent = self._heard = self._silent = 0
 
     async def begun(self) -> None:
-        """Return when events are heard, or that has failed for the first time."""
+        """Return when others are heard, or that has failed for the first time."""
         await self._begun
 
     async def run(self) -> None:
         """Listen for ever."""
         while True:
             try:
-                await self._join()
+                await self._carrier.join(self._addresses)
                 await _until_one_fails(self._hear(), self._echo())
             except Exception:
                 if not self._failed:
-                    logger.exception("The channel layer failed; listening again when it is back")
+                    logger.exception("The broker failed; listening again when it is back")
                 self._failed = True
                 finish_future(self._begun)
                 await self._start_over()
                 await asyncio.sleep(RETRY)
 
-    async def leave(self) -> None:
-        """Leave the groups, when `run` has been cancelled."""
-        for group in self._groups if self._channel else ():
-            await self._layer.group_discard(group, self._channel)
-
-    async def _join(self) -> None:
-        self._channel = self._channel or await self._layer.new_channel()
-        for group in self._groups:
-            await self._layer.group_add(group, self._channel)
+    def close(self) -> None:
+        """Tell the log what has not been told."""
+        self.ledger.close()
+        self._strange.finish()
 
     async def _start_over(self) -> None:
         self._joined = False
-        if is_pubsub(self._layer):  # other kinds may have kept what waits in the channel
-            self._channel = ""
-            with suppress(Exception):
-                async with asyncio.timeout(PATIENCE):
-                    await self._layer.flush()
+        with suppress(Exception):
+            async with asyncio.timeout(PATIENCE):
+                await self._carrier.start_over()
 
     async def _echo(self) -> None:
-        """Send ourselves events, and raise when nothing at all is heard any more.
+        """Send ourselves parcels, and raise when nothing at all is heard any more.
 
         Layers that lose their connection make another without a word. And channels_redis may not
         be idle for 5 s, for then redis-py 8 gives up.
@@ -91,41 +97,50 @@ class Listener:
             with suppress(Exception):  # that echo will be missed
                 async with asyncio.timeout(PATIENCE):
                     if self._sent % RENEWAL == 0:
-                        await self._join()
-                    event = {"type": "sockets.echo", "echo": self._sent}
-                    await self._layer.group_send(self._groups[0], event)
+                        await self._carrier.join(self._addresses)
+                    echo = Parcel(self._sender, 0.0, self._sent, [])
+                    await self._carrier.send(self._addresses[0], echo.pack())
             await asyncio.sleep(ECHO)
-        raise ConnectionError(f"expected events, heard nothing for {SILENT * ECHO:g} s")
+        raise ConnectionError(f"expected texts, heard nothing for {SILENT * ECHO:g} s")
 
     async def _hear(self) -> None:
         while True:
-            event = await self._layer.receive(self._channel)
+            found = await self._carrier.receive()
             self._silent = 0
-            if isinstance(echo := event.get("echo"), int):
-                self._hear_echo(echo)
-            elif isinstance(texts := event.get("texts"), list):
-                self._hear_texts(texts)
-            else:
-                logger.error("An event that is none of ours was ignored: %r", event.get("type"))
+            try:
+                parcel = Parcel.unpack(found)
+                if parcel.line == self._sender:
+                    self._hear_echo(parcel.number)
+                elif not parcel.line.startswith(self._sender):
+                    await self._hear_texts(self.ledger.enter(parcel))
+            except ValueError:
+                self._strange.tell("A text that is none of ours was ignored: %.80r", found)
 
     def _hear_echo(self, number: int) -> None:
         if self._joined and number > self._heard + 1:
-            logger.warning("The channel layer lost an event; broadcasts may have been missed")
+            logger.warning("The broker lost an echo; broadcasts may have been missed")
             self._on_joined()
         elif not self._joined and number > self._heard:
             if self._failed:
-                logger.info("The channel layer is back; what was sent meanwhile was missed")
+                logger.info("The broker is back; what was sent meanwhile was missed")
             self._joined, self._failed = True, False
+            self.ledger.begin()
             self._on_joined()
             finish_future(self._begun)
         self._heard = max(self._heard, number)
 
-    def _hear_texts(self, texts: list[str]) -> None:
+    async def _hear_texts(self, texts: list[str]) -> None:
+        now = asyncio.get_running_loop().time
+        pause = now() + STRETCH
         for text in texts:
             try:
                 self._take(text)
             except Exception:
                 logger.exception("A broadcast of another process cannot be read; it is lost here")
+            if now() > pause:
+                await asyncio.sleep(0)
+                pause = now() + STRETCH
+        await asyncio.sleep(0)  # carriers may have the next one ready
 
 
 async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
@@ -134,10 +149,6 @@ async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # twice would cut off what it does at its end
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def is_pubsub(layer: Any) -> bool:
-    """Whether it is channels_redis' pub/sub layer, which has ways of its own."""
-    return "RedisPubSubChannelLayer" in [kind.__name__ for kind in type(layer).__mro__]

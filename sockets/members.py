@@ -57,6 +57,12 @@ class Members:
         now = self._loop.time()
         return any(now < self._logged_out.get(place, 0.0) for place in member.places)
 
+    def has(self, target: Target) -> bool:
+        """Whether any connection here is meant."""
+        if target.kind == "ids":
+            return not self._by_id.keys().isdisjoint(target.ids)
+        return (target.kind, target.name) in self._by_place
+
     def find(self, target: Target) -> "list[Member]":
         """The connections that are meant, in the order in which they came."""
         if target.kind == "ids":

@@ -1,4 +1,4 @@
-"""Channel layers over a real Redis, which may be a test's own, and brokers that use them."""
+"""Brokers that use a real Redis, which may be a test's own, by channel layers or without."""
 
 import asyncio
 import os
@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from sockets.brokers import LocalBroker, make_broker
+from sockets.ledger import Parcel
 
 from .servers import free_port
 
@@ -32,6 +33,19 @@ def layers(kind: str, address: str, name: str) -> dict[str, Any]:
     """CHANNEL_LAYERS with keys and connections that bear this name."""
     config = {"hosts": [{"address": address, "client_name": name}], "prefix": name}
     return {"default": {"BACKEND": BACKENDS[kind], "CONFIG": config}}
+
+
+KINDS = ("core", "pubsub", "redis")
+"""What carries to other processes: the layers of channels_redis, and Redis itself."""
+
+
+def use_carrier(settings: Any, kind: str, address: str, name: str) -> None:
+    """Have brokers use this Redis, by keys, channels and connections that bear this name."""
+    if kind == "redis":
+        url = f"{address}{'&' if '?' in address else '?'}prefix={name}&client_name={name}"
+        settings.SOCKETS = {"BROKER": url}
+    else:
+        settings.CHANNEL_LAYERS = layers(kind, address, name)
 
 
 def unique_name() -> str:
@@ -125,30 +139,42 @@ async def hearing(address: str) -> AsyncIterator[Ear]:
 
 
 class Mouth:
-    """A broker that only sends, as slowly as it may, and the events that it sent."""
+    """A broker that only sends, as slowly as it may, and the parcels that it sent."""
 
     def __init__(self, broker: Any) -> None:
         self.broker = broker
         self.publish = broker.publish
-        self.events: list[tuple[str, Any]] = []
+        self.parcels: list[tuple[str, Parcel]] = []
         self.may_send = asyncio.Event()
         self.may_send.set()
-        self._group_send = broker._layer.group_send
-        broker._layer.group_send = self.send
+        self.drops = False
+        """Whether what is sent gets lost without a word."""
+        self.fails_afterwards = False
+        """Whether what is sent the first time arrives, and is said not to have."""
+        self._carry = broker._carrier.send
+        broker._carrier.send = self._send
 
     @property
     def lost(self) -> int:
         return int(self.broker.lost)
 
-    async def send(self, group: str, event: dict[str, Any]) -> None:
-        """Send any event, past the broker; what the broker sends comes this way too."""
+    async def _send(self, address: str, text: str) -> None:
         await self.may_send.wait()
-        self.events.append((group, event.get("texts")))
-        await self._group_send(group, event)
+        is_first = (address, Parcel.unpack(text)) not in self.parcels
+        self.parcels.append((address, Parcel.unpack(text)))
+        if not self.drops:
+            await self._carry(address, text)
+        if self.fails_afterwards and is_first:
+            raise ConnectionError("the connection was cut")
 
-    async def stop(self) -> None:
-        await self.broker.stop()
-        vars(self.broker._layer).pop("group_send", None)
+    async def carry(self, address: str, text: str) -> None:
+        """Send any text, past the broker."""
+        await self._carry(address, text)
+
+    @property
+    def batches(self) -> list[tuple[str, list[str]]]:
+        """The texts that were sent together."""
+        return [(address, parcel.texts) for address, parcel in self.parcels if parcel.texts]
 
 
 @asynccontextmanager
@@ -157,4 +183,4 @@ async def sending() -> AsyncIterator[Mouth]:
     try:
         yield mouth
     finally:
-        await mouth.stop()
+        await mouth.broker.stop()

@@ -1,4 +1,4 @@
-"""The live project with a database, and a channel layer, of its own for as long as a test runs."""
+"""The live project, with a database and a carrier of its own for as long as a test runs."""
 
 import os
 import uuid
@@ -20,15 +20,15 @@ Pair = tuple[Server, Server]
 
 
 class Site:
-    """A project whose processes share a database and, where `layer` names one, a channel layer."""
+    """A project whose processes share a database and, where one is named, a carrier."""
 
-    def __init__(self, folder: Path, database: str, layer: str, lease: float) -> None:
+    def __init__(self, folder: Path, database: str, carrier: str, lease: float) -> None:
         self.prefix = f"{uuid.uuid4().hex}:"
         self._folder = folder
         self._variables = {
             "DJANGO_SETTINGS_MODULE": "tests.live_project.settings",
             "LIVE_DATABASE": database,
-            "LIVE_LAYER": layer,
+            "LIVE_CARRIER": carrier,
             "LIVE_LEASE": str(lease),
             "LIVE_PREFIX": self.prefix,
             "LIVE_REDIS": REDIS,
@@ -55,7 +55,7 @@ class Site:
 
 @contextmanager
 def site_of(
-    folder: Path, *, database: str = "sqlite", layer: str = "", lease: float = 15.0
+    folder: Path, *, database: str = "sqlite", carrier: str = "", lease: float = 15.0
 ) -> Iterator[Site]:
     """A project with an empty database, of which nothing is left at the end."""
     with ExitStack() as stack:
@@ -63,8 +63,8 @@ def site_of(
             database = f"postgresql:{stack.enter_context(postgresql_database())}"
         else:
             database = str(folder / "live.sqlite3")
-        site = Site(folder, database, layer, lease)
-        if layer:
+        site = Site(folder, database, carrier, lease)
+        if carrier:
             stack.enter_context(redis_keys(site.prefix))
         site.manage("migrate", "--verbosity=0")
         yield site

@@ -2,7 +2,6 @@
 
 import uuid
 
-import msgspec
 import pytest
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
@@ -59,10 +58,19 @@ TARGETS = [
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Lets what was packed before it is called count as another process's."""
-    return lambda: monkeypatch.setattr(broadcasts, "origin", uuid.uuid4())
+    return lambda: monkeypatch.setattr(broadcasts, "origin", uuid.uuid4().hex)
 
 
 # Between processes
+
+
+def anybody(target):
+    """Whom it concerns is here."""
+    return True
+
+
+def nobody(target):
+    return False
 
 
 @pytest.mark.parametrize("deed", DEEDS, ids=lambda deed: type(deed).__name__)
@@ -70,27 +78,63 @@ def test_every_deed_arrives_as_it_was(deed, elsewhere):
     sent = Broadcast(Target("group", "red"), deed, (ONE, TWO), 0.25)
     text = pack(sent)
     elsewhere()
-    assert unpack(text) == sent
+    assert unpack(text, anybody) == sent
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.kind)
 def test_every_target_arrives_as_it_was(target, elsewhere):
     text = pack(Broadcast(target, LogOut()))
     elsewhere()
-    assert unpack(text) == Broadcast(target, LogOut(), (), 0.0)
+    assert unpack(text, anybody) == Broadcast(target, LogOut(), (), 0.0)
 
 
 def test_what_comes_from_this_process_itself_is_nothing_new():
-    assert unpack(pack(Broadcast(Target("group", "red"), LogOut()))) is None
+    assert unpack(pack(Broadcast(Target("group", "red"), LogOut())), anybody) is None
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", "null", "no JSON", '["a", []]', f'["{ONE}", [["x", "", []], ["event", 1]]]'],
+    [
+        "",
+        "{}",
+        "no JSON",
+        f"{ONE.hex}",
+        f"{ONE.hex}[]\t[]",
+        f'{ONE.hex}[["x"],false,[],0]\t["probe",1]',
+    ],
 )
 def test_what_holds_no_broadcast_is_told(text):
-    with pytest.raises(msgspec.DecodeError):
-        unpack(text)
+    with pytest.raises(ValueError):
+        unpack(text, anybody)
+
+
+@pytest.mark.parametrize("deed", [Event.of(1), Close.of(4000, ""), NewSession("key", "7")])
+def test_what_concerns_nobody_here_is_dropped_by_its_header(deed, elsewhere):
+    text = pack(Broadcast(Target("group", "red"), deed)).partition("\t")[0] + "\tunread"
+    elsewhere()
+    assert unpack(text, nobody) is None
+    with pytest.raises(ValueError):
+        unpack(text, anybody)
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [Broadcast(TARGETS[0], LogOut(False)), Broadcast(TARGETS[0], Event.of(1), delay=1.0)],
+)
+def test_what_concerns_who_comes_later_is_read_where_nobody_is(lasting, elsewhere):
+    text = pack(lasting)
+    elsewhere()
+    assert unpack(text, nobody) == lasting
+
+
+@pytest.mark.parametrize("text", ["a\tb\nc", "\r\n\t"])
+def test_a_broadcast_is_one_line_whatever_is_in_it(text, elsewhere):
+    sent = Broadcast(Target("group", text), Action.of(text, {"text": text}))
+    packed = pack(sent)
+    assert "\n" not in packed
+    assert packed.count("\t") == 1
+    elsewhere()
+    assert unpack(packed, anybody) == sent
 
 
 def test_a_fork_is_a_process_of_its_own(tmp_path):
@@ -101,10 +145,11 @@ from sockets.broadcasts import Broadcast, LogOut, Target, pack, unpack
 
 sent = Broadcast(Target("group", "red"), LogOut())
 text = pack(sent)
+anybody = lambda target: True
 if child := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-assert unpack(text) == sent
-assert unpack(pack(sent)) is None
+assert unpack(text, anybody) == sent
+assert unpack(pack(sent), anybody) is None
 """)
     run(str(script), DJANGO_SETTINGS_MODULE="tests.settings")
 

@@ -13,8 +13,8 @@ FLOORS = {
     1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
     "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
     "protocols.native built_in attributes declaration",
-    2: "broadcasts listener brokers identity rows lease registry member members watch hub senders "
-    "groups recipients models",
+    2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
+    "member members watch hub senders groups recipients models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",
@@ -48,7 +48,9 @@ WITHIN_A_FLOOR = {
     "member": "broadcasts identity rows",
     "members": "broadcasts",
     "watch": "broadcasts identity members",
-    "brokers": "listener",
+    "redis_carrier": "carriers",
+    "listener": "carriers ledger",
+    "brokers": "carriers ledger listener redis_carrier",
     "hub": "broadcasts brokers members registry watch",
     "senders": "broadcasts brokers hub",
     "groups": "broadcasts senders",
@@ -59,6 +61,7 @@ WITHIN_A_FLOOR = {
     "registry": "lease",
 }
 IN_FUNCTIONS = {
+    ("brokers", "_make_carrier"): "its module needs the extra redis, which not all have",
     ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
     ("apps", "check_sockets"): "a server runs no checks, and need not load their modules",
     ("apps", "check_deployment"): "a server runs no checks, and need not load their modules",

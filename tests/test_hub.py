@@ -96,7 +96,7 @@ def everyone_at(path, content):
 
 async def test_what_another_process_sent_is_brought_to_the_members(monkeypatch):
     text = pack(everyone_at("/a/", 1))
-    monkeypatch.setattr(broadcasts, "origin", uuid.uuid4())
+    monkeypatch.setattr(broadcasts, "origin", uuid.uuid4().hex)
     async with client_of(Tab, "/a/") as member, client_of(Tab, "/b/") as other:
         Hub.current()._take(text)
         assert await member.receive_json_from() == 1

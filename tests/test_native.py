@@ -15,6 +15,7 @@ from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
+from sockets.encoding import encode_json
 from sockets.exceptions import HandlerFault, InvalidFrame, SocketError
 from sockets.messages import Answer, Message
 from sockets.protocols.base import Protocol
@@ -196,6 +197,29 @@ def test_an_event_is_what_was_given():
     assert native.event([1, None, True]) == "[1,null,true]"
 
 
+@pytest.mark.parametrize("content", [{"type": "CHAT", "text": "h\xe9"}, {}, [1, None, True], "a"])
+def test_an_event_that_is_encoded_is_the_same_frame(content):
+    assert native.event_of_json(encode_json(content)) == native.event(content)
+
+
+@pytest.mark.parametrize("fields", [{}, {"text": "h\xe9"}, {"a": {"b": [1]}, "c": None}])
+@pytest.mark.parametrize("type", ["CHAT", 'a "quoted" \n \xe9'])
+def test_an_action_whose_fields_are_encoded_is_the_same_frame(type, fields):
+    assert native.action_of_json(type, encode_json(fields)) == native.action(type, fields)
+
+
+def test_a_format_that_encodes_otherwise_does_so_with_what_is_encoded_too():
+    class Stamped(Native):
+        def event(self, content):
+            return super().event({**content, "TIMESTAMP": 1})
+
+        def action(self, type, fields):
+            return super().action(type, {**fields, "TIMESTAMP": 1})
+
+    assert Stamped().event_of_json(b'{"a":0}') == '{"a":0,"TIMESTAMP":1}'
+    assert Stamped().action_of_json("CHAT", b"{}") == '{"type":"CHAT","TIMESTAMP":1}'
+
+
 def test_an_action_is_its_type_and_fields():
     assert json.loads(native.action("CHAT", {"text": "hi"})) == {"type": "CHAT", "text": "hi"}
     assert native.action("LEAVING", {}) == '{"type":"LEAVING"}'
@@ -327,6 +351,8 @@ def test_the_key_of_a_function(name, key):
         ("error", [HandlerFault("No."), None]),
         ("event", [{}]),
         ("action", ["CHAT", {}]),
+        ("event_of_json", [b"{}"]),
+        ("action_of_json", ["CHAT", b"{}"]),
         ("call", ["CONFIRM", "s:1", None]),
     ],
 )

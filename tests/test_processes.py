@@ -21,9 +21,9 @@ END = {"type": "END"}
 """The frame that follows those that a test looks at."""
 
 
-@pytest.fixture(scope="module", params=["core", "pubsub"])
+@pytest.fixture(scope="module", params=["core", "pubsub", "redis"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    with site_of(tmp_path_factory.mktemp("site"), layer=request.param) as site:
+    with site_of(tmp_path_factory.mktemp("site"), carrier=request.param) as site:
         yield site
 
 
@@ -455,12 +455,14 @@ async def standing(client: Client) -> Any:
 # Processes that die, and processes that sleep
 
 
-@pytest.fixture(params=[("sqlite", "pubsub"), ("postgresql", "core")], ids=" and ".join)
+@pytest.fixture(
+    params=[("sqlite", "pubsub"), ("postgresql", "core"), ("sqlite", "redis")], ids=" and ".join
+)
 def short_lived(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     """Two servers whose leases are short."""
-    database, layer = request.param
+    database, carrier = request.param
     with (
-        site_of(tmp_path, database=database, layer=layer, lease=LEASE) as site,
+        site_of(tmp_path, database=database, carrier=carrier, lease=LEASE) as site,
         site.pair() as pair,
     ):
         yield pair

@@ -1,13 +1,11 @@
 """Sending from wherever one is: a server's loop, its threads, or another process."""
 
 import asyncio
-import os
 import threading
 import uuid
 from contextlib import AsyncExitStack
 
 import pytest
-import redis
 from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import BaseChannelLayer
 from channels.testing import WebsocketCommunicator
@@ -17,16 +15,15 @@ from django.test import TestCase, modify_settings
 from sockets import RoutedSocketHandler, groups, senders
 from sockets import broadcasts as broadcasts_module
 from sockets.broadcasts import Broadcast, Event, Target, unpack
-from sockets.brokers import LayerBroker
+from sockets.brokers import make_broker
 from sockets.hub import Hub, address_of
 from sockets.models import Socket
 from sockets.senders import asend, in_transaction, send, stop_sender, when_committed
 
+from .channel_layers import KINDS, SHARED, shared_redis, unique_name, use_carrier
 from .clients import client_of, frames_of
 from .conftest import until
 from .servers import run
-
-REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
 
 
 class Tab(RoutedSocketHandler):
@@ -251,37 +248,25 @@ async def test_sends_of_a_thread_keep_their_order():
 # Without connections, and to other processes
 
 
-@pytest.fixture
-def layer(settings):
-    """A channel layer in Redis, of which nothing is left at the end."""
-    client = redis.Redis.from_url(REDIS)
-    try:
-        client.ping()
-    except redis.ConnectionError as fault:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"Redis is not there: {fault}")
-    prefix = uuid.uuid4().hex
-    settings.CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [REDIS], "prefix": prefix},
-        }
-    }
-    yield
-    stop_sender()
-    for key in client.scan_iter(f"{prefix}*"):
-        client.delete(key)
-    client.close()
+@pytest.fixture(params=KINDS)
+def carrier(request, settings):
+    """Something in Redis that carries to other processes, of which nothing is left at the end."""
+    name = unique_name()
+    with shared_redis() as redis:
+        use_carrier(settings, request.param, SHARED, name)
+        yield
+        stop_sender()
+        for key in redis.scan_iter(f"{name}*"):
+            redis.delete(key)
 
 
 class Neighbour:
-    """Another process, as far as the channel layer knows."""
+    """Another process, as far as the broker knows."""
 
     def __init__(self, id=None):
         self.id = id or uuid.uuid4()
         self.texts = []
-        self._broker = LayerBroker("default")
+        self._broker = make_broker()
 
     async def __aenter__(self):
         await self._broker.listen(address_of(self.id), self.texts.append, lambda: None)
@@ -292,9 +277,9 @@ class Neighbour:
 
     def heard(self):
         """The contents of the events that came."""
-        own, broadcasts_module.origin = broadcasts_module.origin, uuid.uuid4()
+        own, broadcasts_module.origin = broadcasts_module.origin, uuid.uuid4().hex
         try:
-            found = [unpack(text) for text in self.texts]
+            found = [unpack(text, lambda target: True) for text in self.texts]
         finally:
             broadcasts_module.origin = own
         return [int(bytes(broadcast.deed.content)) for broadcast in found]
@@ -312,7 +297,7 @@ WAYS = {
 }
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("serves", [False, True], ids=["without connections", "with connections"])
 async def test_other_processes_hear_what_is_sent(way, serves):
@@ -328,7 +313,7 @@ async def test_other_processes_hear_what_is_sent(way, serves):
             assert await frames_of(client) == list(range(20))
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 @pytest.mark.parametrize("serves", [False, True], ids=["without connections", "with connections"])
 async def test_what_is_for_few_processes_goes_to_them_alone(serves):
     async with Neighbour() as one, Neighbour() as two, AsyncExitStack() as stack:
@@ -343,7 +328,7 @@ async def test_what_is_for_few_processes_goes_to_them_alone(serves):
         assert two.heard() == [2, 4]
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_what_is_for_this_process_alone_is_not_carried_away():
     async with client_of(Tab) as client, Neighbour(Hub.current().id) as neighbour:
         await asend(event(1), {neighbour.id})
@@ -353,7 +338,7 @@ async def test_what_is_for_this_process_alone_is_not_carried_away():
         assert await frames_of(client) == [1, 2]
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_groups_are_sent_to_from_a_process_without_connections():
     async with Neighbour() as neighbour:
         await asyncio.to_thread(groups.send_json, "red", 1)
@@ -362,7 +347,7 @@ async def test_groups_are_sent_to_from_a_process_without_connections():
         assert neighbour.heard() == [1, 2]
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_many_threads_share_one_sender():
     async with Neighbour() as neighbour:
         await asyncio.gather(*(asyncio.to_thread(send, event(number)) for number in range(20)))
@@ -371,7 +356,7 @@ async def test_many_threads_share_one_sender():
         assert len(sender_threads()) == 1
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_a_sender_that_was_stopped_begins_anew():
     async with Neighbour() as neighbour:
         for number in range(3):
@@ -470,7 +455,7 @@ import os, sys
 import django
 django.setup()
 from django.conf import settings
-settings.CHANNEL_LAYERS = {layers!r}
+settings.CHANNEL_LAYERS, settings.SOCKETS = {layers!r}, {sockets!r}
 from sockets import groups
 from sockets.broadcasts import Broadcast, Event, Target
 from sockets.senders import send
@@ -483,11 +468,14 @@ def tell(number, **options):
 
 def run_sending(folder, settings, code):
     script = folder / "sending.py"
-    script.write_text(SENDING.format(layers=settings.CHANNEL_LAYERS) + code)
+    script.write_text(
+        SENDING.format(layers=settings.CHANNEL_LAYERS, sockets=getattr(settings, "SOCKETS", {}))
+        + code
+    )
     run(str(script), DJANGO_SETTINGS_MODULE="tests.settings")
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_what_nobody_waited_for_is_sent_before_the_process_ends(tmp_path, settings):
     code = "for number in range(5): tell(number, wait=False)"
     async with Neighbour() as neighbour:
@@ -496,7 +484,7 @@ async def test_what_nobody_waited_for_is_sent_before_the_process_ends(tmp_path, 
         assert neighbour.heard() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_a_fork_of_a_process_that_has_sent_can_send(tmp_path, settings):
     code = """
 tell(1)
@@ -512,7 +500,7 @@ tell(2)
         assert neighbour.heard() == [1, 2, 3]
 
 
-@pytest.mark.usefixtures("layer")
+@pytest.mark.usefixtures("carrier")
 async def test_a_fork_of_a_process_that_serves_connections_can_send(tmp_path, settings):
     code = """
 import asyncio

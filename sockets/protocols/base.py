@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from ..encoding import decode_json
 from ..exceptions import SocketError
 from ..messages import Answer, Frame, Message, Ref
 
@@ -46,6 +47,14 @@ class Protocol:
     def action(self, type: str, fields: dict[str, Any]) -> Frame | None:
         """A named event with fields."""
         raise NotImplementedError
+
+    def event_of_json(self, content: bytes) -> Frame | None:
+        """`event` for content that is encoded already, as that of broadcasts is."""
+        return self.event(decode_json(content))
+
+    def action_of_json(self, type: str, fields: bytes) -> Frame | None:
+        """`action` for fields that are encoded already."""
+        return self.action(type, decode_json(fields))
 
     def call(self, type: str, ref: Ref, data: Any) -> Frame | None:
         """A question to the client, which it answers with the same ref."""

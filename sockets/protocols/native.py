@@ -83,6 +83,17 @@ class Native(Protocol):
     def action(self, type: str, fields: dict[str, Any]) -> Frame:
         return encode_json({"type": type, **fields}).decode()
 
+    def event_of_json(self, content: bytes) -> Frame | None:
+        if self.__class__.event is not Native.event:
+            return super().event_of_json(content)
+        return content.decode()
+
+    def action_of_json(self, type: str, fields: bytes) -> Frame | None:
+        if self.__class__.action is not Native.action:
+            return super().action_of_json(type, fields)
+        head = f'{{"type":{encode_json(type).decode()}'
+        return f"{head}}}" if fields == b"{}" else f"{head},{fields[1:].decode()}"
+
     def call(self, type: str, ref: Ref, data: Any) -> Frame:
         return encode_json({"type": type, "ref": ref, "data": data}).decode()
 

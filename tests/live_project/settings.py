@@ -1,8 +1,9 @@
 """Settings of the servers under test, as the environment has them.
 
 `LIVE_DATABASE` is what the servers share: a SQLite file, or `postgresql:` and the name of a
-database. `LIVE_LAYER`, `core` or `pubsub`, is a channel layer in the Redis at `LIVE_REDIS`, with
-keys that begin with `LIVE_PREFIX`; without it there is none. `LIVE_LEASE` is `SOCKETS["LEASE"]`.
+database. `LIVE_CARRIER` is a channel layer in the Redis at `LIVE_REDIS`, `core` or `pubsub`, or
+`redis` for that Redis without one, with keys and channels that begin with `LIVE_PREFIX`; without it
+there is none. `LIVE_LEASE` is `SOCKETS["LEASE"]`.
 """
 
 import os
@@ -37,11 +38,13 @@ LAYERS = {
     "core": "channels_redis.core.RedisChannelLayer",
     "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
 }
-if layer := os.environ.get("LIVE_LAYER"):
+SOCKETS = {"LEASE": float(os.environ.get("LIVE_LEASE", 15))}
+if (carrier := os.environ.get("LIVE_CARRIER")) in LAYERS:
     CHANNEL_LAYERS = {
         "default": {
-            "BACKEND": LAYERS[layer],
+            "BACKEND": LAYERS[carrier],
             "CONFIG": {"hosts": [os.environ["LIVE_REDIS"]], "prefix": os.environ["LIVE_PREFIX"]},
         }
     }
-SOCKETS = {"LEASE": float(os.environ.get("LIVE_LEASE", 15))}
+elif carrier:
+    SOCKETS["BROKER"] = f"{os.environ['LIVE_REDIS']}?prefix={os.environ['LIVE_PREFIX']}"
