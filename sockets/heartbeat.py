@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from contextvars import Context
-from math import inf
 
 from .members import Members
 

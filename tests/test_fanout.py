@@ -1,6 +1,7 @@
 """Bringing what is sent to many to their outboxes, a slice of it in each step of the loop."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -16,10 +17,10 @@ from .test_outbox import ACCEPT, Server, make_outbox
 class Room:
     """Outboxes of clients, and in which step of the loop each frame was written."""
 
-    def __init__(self, size):
+    def __init__(self, size, max_bytes=1000):
         self.fan_out = FanOut(asyncio.get_running_loop())
         self.servers = [Server() for _ in range(size)]
-        self.outboxes = [make_outbox(server) for server in self.servers]
+        self.outboxes = [make_outbox(server, max_bytes=max_bytes) for server in self.servers]
         for outbox in self.outboxes:
             outbox.open(ACCEPT)
 
@@ -59,7 +60,7 @@ async def test_no_step_of_the_loop_writes_more_than_a_slice(size, sends):
     count()
     await until(lambda: room.written == size * sends)
     count()
-    assert max(after - before for before, after in zip(counts, counts[1:], strict=False)) <= SLICE
+    assert max(after - before for before, after in pairwise(counts)) <= SLICE
     assert room.texts() == [f"{number}" for number in range(sends)]
 
 
@@ -110,7 +111,7 @@ async def test_who_leaves_while_frames_are_held_is_sent_no_more():
 
 
 async def test_a_burst_that_never_waits_keeps_to_the_limits_and_loses_nothing():
-    room = Room(SLICE + 10)
+    room = Room(SLICE + 10, max_bytes=10)
     for number in range(50):
         room.send(f"{number:09}")
         assert all(outbox._backlog.bytes <= 20 for outbox in room.outboxes)

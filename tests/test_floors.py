@@ -10,11 +10,11 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf encoding faults",
-    1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
-    "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
+    1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
+    "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
     "protocols.native built_in attributes declaration",
-    2: "broadcasts listener brokers identity rows lease registry member members watch hub senders "
-    "groups recipients models",
+    2: "broadcasts listener brokers identity rows lease registry member members watch heartbeat hub "
+    "senders groups recipients models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",
@@ -28,7 +28,10 @@ WITHIN_A_FLOOR = {
     "conf": "exceptions",
     "faults": "exceptions",
     "messages": "exceptions",
-    "outbox": "lanes sync",
+    "outbox": "backlog lanes sync",
+    "fanout": "backlog outbox",
+    "window": "backlog outbox sync",
+    "heartbeat": "members",
     "answers": "outbox protocols.base sync",
     "arguments": "schemas",
     "routes": "arguments",
@@ -49,7 +52,7 @@ WITHIN_A_FLOOR = {
     "members": "broadcasts",
     "watch": "broadcasts identity members",
     "brokers": "listener",
-    "hub": "broadcasts brokers members registry watch",
+    "hub": "broadcasts brokers heartbeat members registry watch",
     "senders": "broadcasts brokers hub",
     "groups": "broadcasts senders",
     "recipients": "broadcasts senders",

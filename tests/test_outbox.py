@@ -57,10 +57,9 @@ async def outbox(server):
     return make_outbox(server)
 
 
-def make_outbox(server, *, max_frames=100, lagged=None, on_slow=None):
-    """An outbox of at most ten bytes."""
-    lanes, backlog = Lanes(asyncio.get_running_loop(), 4, 1), Backlog(10, max_frames, lagged)
-    return Outbox(lanes, server.send, backlog, on_slow or pytest.fail)
+def make_outbox(server, *, max_bytes=10, max_frames=100, lagged=None, on_slow=pytest.fail):
+    lanes = Lanes(asyncio.get_running_loop(), 4, 1)
+    return Outbox(lanes, server.send, Backlog(max_bytes, max_frames, lagged), on_slow)
 
 
 async def test_frames_wait_for_accept_and_go_in_order(server, outbox):
