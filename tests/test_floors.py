@@ -11,10 +11,10 @@ import sockets
 FLOORS = {
     0: "exceptions messages conf encoding faults",
     1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
-    "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
-    "protocols.native built_in attributes declaration",
-    2: "broadcasts listener brokers identity rows lease registry member members watch heartbeat hub "
-    "senders groups recipients models",
+    "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ "
+    "protocols.base protocols.native built_in attributes declaration",
+    2: "broadcasts listener brokers identity rows lease registry member members watch heartbeat "
+    "hub senders groups recipients models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",

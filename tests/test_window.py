@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import daphne.server  # noqa: F401, which has a reactor, with a loop of its own
 import pytest
 
 from sockets import RoutedSocketHandler, groups
@@ -109,7 +110,6 @@ async def test_what_is_no_frame_waits_for_nothing():
 
 def test_a_loop_that_no_reactor_drives_is_of_a_server_that_pushes_back():
     async def main():
-        import daphne.server  # noqa: F401
 
         return pushes_back(asyncio.get_running_loop())
 
