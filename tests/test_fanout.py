@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 
@@ -135,7 +136,7 @@ async def test_what_is_dropped_is_counted_and_logged_now_and_then(caplog):
 
 
 class Listening(RoutedSocketHandler):
-    codes: list = []  # noqa: RUF012
+    codes: ClassVar[list] = []
 
     async def connect(self):
         self.join("red")

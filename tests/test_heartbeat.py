@@ -1,6 +1,7 @@
 """Looking after the members of one event loop: who is not heard any more, who takes nothing."""
 
 import asyncio
+from math import inf
 
 import pytest
 
@@ -110,6 +111,15 @@ async def test_what_is_due_sooner_than_the_next_look_is_looked_at_in_time(monkey
         one.probe(0.05)
         one.probe(60)
         assert await client.receive_json_from() == {"type": "PING"}
+        assert await client.receive_json_from() == {"type": "PING"}
+        assert await client.next_close() == 4508
+
+
+async def test_who_is_closed_is_looked_at_no_more_often_than_others():
+    async with client_of(Tab) as client:
+        [one] = Hub.current().members
+        one.probe(0)
+        assert one.look(asyncio.get_running_loop().time()) == inf
         assert await client.receive_json_from() == {"type": "PING"}
         assert await client.next_close() == 4508
 

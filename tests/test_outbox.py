@@ -10,6 +10,7 @@ from sockets import RoutedSocketHandler, SocketRouter, groups
 from sockets import outbox as outbox_module
 from sockets.backlog import Backlog, broadcast_of
 from sockets.exceptions import LanesBusy
+from sockets.hub import Hub
 from sockets.lanes import Lanes
 from sockets.outbox import Outbox
 
@@ -581,8 +582,10 @@ async def test_broadcasts_to_a_slow_client_wait_in_their_order(listening):
 
 async def test_a_client_that_reads_no_broadcasts_is_closed_as_slow(listening):
     listening.reads.clear()
+    [member] = Hub.current().members
     for _ in range(20):
         await groups.asend_json("red", "x" * 200)
+    assert member.outbox._backlog.bytes == 0  # given back before all has ended
     await until(lambda: Listening.closed, timeout=10)
     assert Listening.closed == [4513]
 

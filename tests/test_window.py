@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import ClassVar
 
 import daphne.server  # noqa: F401, which has a reactor, with a loop of its own
 import pytest
@@ -121,7 +122,7 @@ def test_a_loop_that_no_reactor_drives_is_of_a_server_that_pushes_back():
 
 class Listening(RoutedSocketHandler):
     outbox_bytes = 1000
-    codes: list = []  # noqa: RUF012
+    codes: ClassVar[list] = []
 
     async def connect(self):
         self.join("red")
