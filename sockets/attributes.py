@@ -1,7 +1,7 @@
 """What may be set on a handler class, or on a router for its handler: names, defaults, checks."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from .arguments import Function
 from .exceptions import DeclarationError
@@ -51,12 +51,20 @@ class Attributes:
     """Groups that a client may be in when it asks to join one more."""
     outbox_bytes: ClassVar[int] = 1024 * 1024
     """Bytes that may wait for a slow client before its handlers wait too."""
+    outbox_frames: ClassVar[int] = 4096
+    """Frames that may wait for it."""
+    slow_client: ClassVar[Literal["close", "drop"]] = "close"
+    """What becomes of a client that is behind with broadcasts: it is closed at twice these limits,
+    or the oldest are dropped and it is told how many it missed."""
 
 
 DEFAULTS = {name: value for name, value in vars(Attributes).items() if not name.startswith("_")}
 LIMITS = tuple(name for name, default in DEFAULTS.items() if type(default) is int)
 SWITCHES = tuple(name for name, default in DEFAULTS.items() if type(default) is bool)
-ATTRIBUTES = (*LIMITS, *SWITCHES, "timeout", "protocols", "groups", "routes", "group_rules")
+ATTRIBUTES = (
+    *(*LIMITS, *SWITCHES, "timeout", "slow_client"),
+    *("protocols", "groups", "routes", "group_rules"),
+)
 
 
 def check_attribute(name: str, value: Any, where: str) -> None:
@@ -67,6 +75,8 @@ def check_attribute(name: str, value: Any, where: str) -> None:
         fits, expected = type(value) is bool, "True or False"
     elif name == "timeout":
         fits, expected = is_timeout(value), "seconds, more than 0, or None for no limit"
+    elif name == "slow_client":
+        fits, expected = value in ("close", "drop"), "'close' or 'drop'"
     elif name == "protocols":
         fits = isinstance(value, tuple | list) and bool(value)
         fits = fits and all(isinstance(protocol, Protocol) for protocol in value)

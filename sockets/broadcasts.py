@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from .backlog import Parcel, broadcast_of
 from .encoding import encode_json
 from .messages import Frame
 from .protocols.base import Protocol
@@ -57,14 +58,16 @@ class FrameDeed(Deed, frozen=True, array_like=True):
     """Sends a frame, encoded once for each protocol in use."""
 
     def doing(self) -> "Callable[[Member], None]":
-        frames: dict[Protocol, Frame | None] = {}
+        parcels: dict[Protocol, Parcel | None] = {}
 
         def deliver(member: "Member") -> None:
             protocol = member.protocol
-            if protocol not in frames:
-                frames[protocol] = None  # where it fails, it fails once
-                frames[protocol] = self.encode(protocol)
-            member.deliver(frames[protocol])
+            if protocol not in parcels:
+                parcels[protocol] = None  # where it fails, it fails once
+                parcels[protocol] = broadcast_of(self.encode(protocol))
+            parcel = parcels[protocol]
+            if parcel is not None:
+                member.deliver(parcel)
 
         return deliver
 

@@ -10,6 +10,8 @@ from .routes import Route
 
 
 def on_hello(socket: Any) -> None:
+    if socket._declared.hears_ping:
+        socket._member.rely_on_answers()
     socket.send_action(
         "GOT_HELLO",
         user_id=getattr(socket.user, "pk", None) if socket.user.is_authenticated else None,
@@ -24,6 +26,7 @@ def on_time_sync(socket: Any) -> None:
 
 def on_ping(socket: Any, message: Message) -> None:
     """Stay silent: a PING is the client's answer to ours, and an echo would go on for ever."""
+    socket._member.answer()
 
 
 def on_cancel(socket: Any, message: Message) -> None:

@@ -15,7 +15,7 @@ from .arguments import (
     unwrap,
 )
 from .attributes import ATTRIBUTES, RouteLike, check_attribute
-from .built_in import BUILT_IN
+from .built_in import BUILT_IN, on_ping
 from .exceptions import DeclarationError, suggest
 from .routes import Route, Routes
 
@@ -65,6 +65,9 @@ class Declaration:
             default=self.default and Route.of((), self.default),
             timeout=handler.timeout,
         )
+        found = self.routes.find("PING")
+        self.hears_ping = found is not None and found[0].function is on_ping
+        """Whether a PING is the client's answer to ours, and not a route of the user's."""
         handler.group_rules = tuple(handler.group_rules)
         self.group_rules = Routes(
             map(self._group_rule, handler.group_rules), default=None, timeout=None

@@ -7,6 +7,7 @@ from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ClassVar
 
 from .arguments import Groups
+from .backlog import Event
 from .consumer import AsyncConsumer
 from .declaration import Declaration
 from .exceptions import (
@@ -28,7 +29,7 @@ from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
 from .messages import Answer, Message, Ref, answer_of, check_size, current_message
-from .outbox import Event, Send
+from .outbox import Send
 from .routes import Route
 from .scope import Scope
 from .socket import NOT_LOGGED_IN, ClientSocket
@@ -177,7 +178,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
-        if self._member.due:
+        if self._unheard:
             self._member.hear()
         try:
             if len(frame) > self._surely_small:

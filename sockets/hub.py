@@ -15,6 +15,8 @@ from asgiref.sync import AsyncToSync
 from .broadcasts import Broadcast, unpack
 from .brokers import make_broker
 from .conf import get_settings
+from .fanout import FanOut
+from .heartbeat import Heartbeat
 from .lane import Lane, lane_of
 from .lanes import Lanes
 from .mailbox import Timeouts
@@ -22,6 +24,7 @@ from .members import Members
 from .registry import Registry
 from .sync import DONE, finish, is_beneath_thread
 from .watch import Watch
+from .window import pushes_back
 
 logger = logging.getLogger("sockets")
 
@@ -50,6 +53,9 @@ class Hub:
         self.registry = Registry(loop, lanes, self.id)
         self.members = Members(loop)
         self.watch = Watch(self.members, lanes)
+        self.heartbeat = Heartbeat(loop, self.members)
+        self.fan_out = FanOut(loop)
+        self.pushes_back = pushes_back(loop)
         self._thread = threading.get_ident()
         self._broker = make_broker()
         self._listening = loop.create_task(self._listen(), context=Context())
@@ -104,6 +110,7 @@ class Hub:
     async def _stop(self, ending: Future[None]) -> None:
         self.timeouts.stop()
         self.watch.stop()
+        self.heartbeat.stop()
         self._listening.cancel()
         try:
             await asyncio.gather(self.registry.stop(GRACE), self._stop_broker(ending))

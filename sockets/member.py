@@ -1,25 +1,35 @@
 """One connection as broadcasts find it: the places where it is, and what they may do to it."""
 
-import asyncio
 import uuid
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from .backlog import Parcel, event_of
 from .broadcasts import Place
 from .exceptions import CloseCode
 from .identity import Identity
-from .messages import Frame
 from .rows import session_fields
 
 if TYPE_CHECKING:
     from .hub import Hub
     from .socket import ClientSocket
 
+SILENCE = 25.0
+"""Seconds without a frame after which a client that answers PING is asked."""
+PATIENCE = 10.0
+"""Seconds that it then has to send any frame."""
+
 
 class Member:
     """What a hub knows of one connection."""
+
+    __slots__ = (
+        *("answers", "due", "groups", "id", "identity", "outbox", "places", "protocol"),
+        *("_heard_at", "_hub", "_probed", "_socket"),
+    )
 
     def __init__(self, socket: "ClientSocket", hub: "Hub") -> None:
         self.id = uuid.uuid4()
@@ -28,9 +38,14 @@ class Member:
         self.places: set[Place] = set()
         self.groups: dict[str, None] = {}
         """The names of its groups, in the order in which it joined them."""
-        self.due: list[asyncio.TimerHandle] = []
-        """What closes the connection unless the client gives a sign of life before."""
+        self.answers = False
+        """Whether the client has shown that it answers PING."""
+        self.due = inf
+        """When the connection is closed, unless the client gives a sign of life before."""
+        self._probed = False
+        self._heard_at = hub.loop.time()
         self._socket = socket
+        self.outbox = socket._outbox
         self._hub = hub
 
     def enter(self) -> bool:
@@ -41,6 +56,7 @@ class Member:
             return False
         self._hub.members.add(self)
         self._hub.watch.begin()
+        self._hub.heartbeat.begin()
         return True
 
     def settle(self) -> None:
@@ -51,7 +67,7 @@ class Member:
         """Be found no more."""
         self._hub.members.remove(self)
         self.groups.clear()
-        self._forget_due()
+        self.due = inf
 
     def join_group(self, name: str) -> None:
         self._hub.members.enter(self, ("group", name))
@@ -59,9 +75,9 @@ class Member:
     def leave_group(self, name: str) -> None:
         self._hub.members.leave(self, ("group", name))
 
-    def deliver(self, frame: Frame | None) -> None:
+    def deliver(self, parcel: Parcel) -> None:
         """Send a frame that is also sent to others; never waits."""
-        self._socket._deliver(frame)
+        self._hub.fan_out.deliver(self.outbox, parcel)
 
     def close(self, code: int, reason: str) -> None:
         self._socket._close(code, reason)
@@ -81,23 +97,57 @@ class Member:
 
     def probe(self, wait: float) -> None:
         """Ask the client for a sign of life, and close if none comes within `wait` seconds."""
-        question = self.protocol.ping()
-        if question is not None:
-            self._socket._deliver(question)
-            closing = (CloseCode.NO_PONG, "No sign of life.")
-            self.due.append(self._hub.loop.call_later(wait, self.close, *closing))
+        if self._ask(wait):
+            self._probed = True
+
+    def rely_on_answers(self) -> None:
+        """Ask the client when it is silent: it has shown that it answers PING."""
+        self.answers = True
+        if self._socket._window is not None:
+            self._socket._window.counts = True
+
+    def answer(self) -> None:
+        """Take the client's PING, which is its answer to ours."""
+        self.rely_on_answers()
+        if self._socket._window is not None:
+            self._socket._window.hear()
 
     def hear(self) -> None:
-        """Take the sign of life that was asked for."""
-        self._forget_due()
-        if self._socket._registered:
-            self._socket.row.last_ping = timezone.now()
-            self._hub.registry.update(self._socket.row)
+        """Take a frame as a sign of life: the first since the last look, or since a question."""
+        self._socket._unheard = False
+        self.due = inf
+        if self._probed:
+            self._probed = False
+            if self._socket._registered:
+                self._socket.row.last_ping = timezone.now()
+                self._hub.registry.update(self._socket.row)
 
-    def _forget_due(self) -> None:
-        for closing in self.due:
-            closing.cancel()
-        self.due.clear()
+    def look(self, now: float) -> float:
+        """Ask a client that is silent; close one that does not answer, or takes nothing.
+
+        Returns when the next of these is due.
+        """
+        if self.outbox.is_stuck(now):
+            self._socket._close_unread()
+        elif now >= self.due:
+            self.due = inf
+            self.close(CloseCode.NO_PONG, "No sign of life.")
+        elif not self._socket._unheard:
+            self._socket._unheard = True
+            self._heard_at = now
+        elif self.answers and self.due == inf and now - self._heard_at >= SILENCE:
+            self._ask(PATIENCE)
+        return self.due
+
+    def _ask(self, wait: float) -> bool:
+        question = self.protocol.ping()
+        if question is None:
+            return False
+        self._socket._unheard = True
+        self.deliver((event_of(question), len(question), False))
+        self.due = min(self.due, self._hub.loop.time() + wait)
+        self._hub.heartbeat.expect(self.due)
+        return True
 
     def _change_identity(self, identity: Identity) -> None:
         if identity == self.identity:

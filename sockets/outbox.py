@@ -3,24 +3,26 @@
 import asyncio
 import logging
 import types
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError, Future
+from math import inf
 from threading import Lock, get_ident
 from typing import Any
 
+from .backlog import Backlog, Event, Parcel
 from .exceptions import CloseCode, LanesBusy
 from .lanes import Lanes
 from .messages import Frame, Message, current_message
 from .sync import DONE
 
-Event = dict[str, Any]
 Send = Callable[[Event], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("sockets")
 
 MAX_REASON = 123
 """Bytes of a closing reason (RFC 6455, 5.5: a control frame holds 125, the code takes two)."""
+WRITE_DEADLINE = 30.0
+"""Seconds in which a client must have taken a frame, while any wait for it."""
 
 _handing_over = Lock()
 
@@ -29,23 +31,36 @@ class Outbox:
     """The frames of one connection on their way to the server.
 
     They wait until `open` is called (the client was accepted), then while the server's
-    `send` blocks because the client does not read. `send` may be called from any thread,
-    all else from the loop's.
+    `send` blocks because the client does not read, or while they are held because the loop has
+    others to write to first. `send` may be called from any thread, all else from the loop's.
+    `on_slow` is called for a client that is behind with broadcasts by twice the limits.
     """
 
-    def __init__(self, lanes: Lanes, send: Send, limit: int) -> None:
+    __slots__ = (
+        *("closed", "direct", "held", "writer"),
+        *("_arrived", "_backlog", "_blocked", "_closing", "_drained", "_handed_over", "_lanes"),
+        *("_loop", "_on_slow", "_opened", "_send", "_taken_at", "_thread"),
+    )
+
+    def __init__(
+        self, lanes: Lanes, send: Send, backlog: Backlog, on_slow: Callable[[], object]
+    ) -> None:
         self.closed = False
-        self.limit = limit
+        self.direct = False
+        """Whether it is opened, not closed, and nothing waits."""
+        self.held: Parcel | None = None
+        """What could have been sent at once, and waits for no more than `release`."""
         self.writer: asyncio.Task[None] | None = None
         """Runs while the server does not take frames at once."""
         self._lanes = lanes
         self._loop = lanes.loop
         self._thread = get_ident()
         self._send = send
+        self._on_slow = on_slow
+        self._backlog = backlog
         self._opened = False
-        self._direct = False  # opened, not closed, and nothing waits
-        self._waiting: deque[tuple[Event, int, bool]] = deque()  # with size, and if a broadcast
-        self._bytes = 0
+        self._closing: Event | None = None
+        self._taken_at = 0.0
         self._drained: asyncio.Future[None] | None = None
         # Bytes that other threads handed over, and those of them that have arrived here.
         self._handed_over = 0
@@ -53,19 +68,14 @@ class Outbox:
         self._blocked: dict[Message | None, Future[None]] = {}
 
     @property
-    def waiting(self) -> int:
-        """How many bytes wait."""
-        return self._bytes + self._handed_over - self._arrived
-
-    @property
     def full(self) -> bool:
-        """Whether more than `limit` bytes wait."""
-        return self.waiting > self.limit
+        """Whether more than the limits waits."""
+        return self._backlog.exceeds(1, self._handed_over - self._arrived)
 
     @property
     def overfull(self) -> bool:
-        """Whether twice the limit waits, which only a client that does not read comes to."""
-        return self.waiting > 2 * self.limit
+        """Whether twice the limits waits, which only a client that does not read comes to."""
+        return self._backlog.exceeds(2, self._handed_over - self._arrived)
 
     def send(self, frame: Frame | None) -> Awaitable[None]:
         """Send the frame after those sent before it; None is silence.
@@ -80,27 +90,56 @@ class Outbox:
             self._hand_over(frame, message)
         return DONE
 
-    def put(self, frame: Frame | None, *, broadcast: bool = False) -> Awaitable[None]:
-        """What `send` does, for callers that know they are in the loop's thread.
-
-        A `broadcast` is for others too: one that came before the client was accepted is not
-        for a client that is refused.
-        """
+    def put(self, frame: Frame | None) -> Awaitable[None]:
+        """What `send` does, for callers that know they are in the loop's thread."""
         if frame is None:
             return DONE
         kind = "text" if type(frame) is str else "bytes"
         event: Event = {"type": "websocket.send", kind: frame}
-        if not self._direct:
-            return self._wait(event, len(frame), broadcast)
-        self._write(event)
+        if not self.direct:
+            return self._wait((event, len(frame), False))
+        self.write(event)
         return DONE
+
+    def queue(self, parcel: Parcel) -> int:
+        """Keep what others are sent too; returns how many broadcasts were dropped for it."""
+        backlog = self._backlog
+        if self.closed:
+            return 0
+        if self.held is None:
+            if backlog.drops and parcel[2]:
+                return backlog.offer(parcel)
+            if backlog.exceeds(2):
+                self._on_slow()
+                return 0
+        self._keep(parcel)
+        return 0
+
+    def hold(self, parcel: Parcel) -> None:
+        """Keep what could be sent at once, and all that is sent later, until `release`."""
+        self.direct = False
+        self.held = parcel
+
+    def release(self, most: float = inf) -> int:
+        """Write at most so many of the frames that are held; returns how many were written."""
+        written = 0
+        while self.held is not None and written < most:
+            event, self.held = self.held[0], None
+            self.write(event)
+            written += 1
+            if self.writer is None and self._backlog.parcels:
+                self.held = self._backlog.take()
+        if self.held is None:
+            self.direct = self.writer is None and not self.closed
+        return written
 
     def open(self, event: Event) -> None:
         """Send the event that accepts the client, then what waited for it."""
-        self._opened = self._direct = True
-        self._write(event)
-        if self._waiting and self.writer is None:
-            self._start_writer(self._flush())
+        self._opened = self.direct = True
+        self.write(event)
+        if self._backlog.parcels and self.writer is None:
+            self.hold(self._backlog.take())
+            self.release()
 
     def close(self, code: int, reason: str) -> None:
         """Send the closing event after all frames, and take no more."""
@@ -108,23 +147,22 @@ class Outbox:
         event = {"type": "websocket.close", "code": int(code), "reason": reason}
         if not self._opened:
             self.drop_waiting()
-        if self._direct or not self._opened:
-            self._write(event)
+        if self.direct or not self._opened:
+            self.write(event)
         else:
-            self._wait(event, 0)
+            self._wait((event, 0, False))
+        self._closing = event
         self.closed = True
-        self._direct = False
+        self.direct = False
 
     def drop_waiting(self) -> None:
         """Forget what is not written yet."""
-        self._bytes -= sum(size for _, size, _ in self._waiting)
-        self._waiting.clear()
+        self._backlog.clear()
+        self._wake()
 
     def drop_broadcasts(self) -> None:
         """Forget what is not written yet and was not meant for this client alone."""
-        own = [waiting for waiting in self._waiting if not waiting[2]]
-        self._waiting = deque(own)
-        self._bytes = sum(size for _, size, _ in own)
+        self._backlog.drop_broadcasts()
 
     def abandon(self) -> None:
         """Take and write nothing more: the client is gone."""
@@ -132,26 +170,44 @@ class Outbox:
         if self.writer is not None:
             self.writer.cancel()
 
+    def is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing for `WRITE_DEADLINE` seconds, though it should."""
+        return self.writer is not None and now - self._taken_at >= WRITE_DEADLINE
+
     async def drain(self) -> None:
-        """Wait until no more than half of the limit waits, or nothing is written any more."""
-        while self.writer is not None and self._bytes * 2 > self.limit:
+        """Wait until no more than half of the limits waits, or nothing is written any more."""
+        while self.writer is not None and self._backlog.exceeds(0.5):
             if self._drained is None:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
 
     async def stop(self, grace: float) -> None:
         """Wait at most `grace` seconds until all is written, then write no more."""
+        if self.held is not None:
+            self.release()
         if self.writer is not None:
             await asyncio.wait([self.writer], timeout=grace)
+        if self.writer is not None and self._closing is not None:
+            # A client that is not told to go would stay where the server does not end with us.
+            self.writer.cancel()
+            self.drop_waiting()
+            self.write(self._closing)
         self.abandon()
 
-    def _wait(self, event: Event, size: int, broadcast: bool = False) -> Awaitable[None]:
-        """Keep the event until the client has taken those before it, or was accepted."""
+    def _wait(self, parcel: Parcel) -> Awaitable[None]:
+        """Keep an own frame until the client has taken those before it, or was accepted."""
         if self.closed:
             return DONE
-        self._waiting.append((event, size, broadcast))
-        self._bytes += size
-        return Drain(self) if self._opened and self.full else DONE
+        self._keep(parcel)
+        return Drain(self) if self.writer is not None and self.full else DONE
+
+    def _keep(self, parcel: Parcel) -> None:
+        if self.held is not None and self._backlog.exceeds(1):  # it was not the client who was slow
+            self.release()
+        if self.direct:
+            self.write(parcel[0])
+        else:
+            self._backlog.add(parcel)
 
     def unblock(self, message: Message) -> None:
         """Let go the thread that waits here for the client in handling this message."""
@@ -183,7 +239,8 @@ class Outbox:
         self._arrived += len(frame)
         self.put(frame)
 
-    def _write(self, event: Event) -> None:
+    def write(self, event: Event) -> None:
+        """Give the server an event now, ahead of all that waits."""
         # Nearly always the server takes the frame at once. Its coroutine's first step is made by
         # hand, so that only a client that does not read costs a task.
         send = self._send
@@ -194,10 +251,11 @@ class Outbox:
                 break
         except Exception as fault:
             if instead := self._refused(event, fault):
-                self._write(instead)
+                self.write(instead)
 
     def _start_writer(self, writing: Coroutine[Any, Any, None]) -> None:
-        self._direct = False
+        self.direct = False
+        self._taken_at = self._loop.time()
         self.writer = self._loop.create_task(writing)
         self.writer.add_done_callback(self._ended)
 
@@ -206,12 +264,12 @@ class Outbox:
         await self._flush()
 
     async def _flush(self) -> None:
-        while self._waiting:
-            event, size, _ = self._waiting.popleft()
+        while self._backlog.parcels:
+            event = self._backlog.take()[0]
             await self._deliver(event, self._send(event))
-            self._bytes -= size
-            if self._drained is not None and self._bytes * 2 <= self.limit:
+            if self._drained is not None and not self._backlog.exceeds(0.5):
                 self._wake()
+        self._rest()  # here, and not once the task has ended: what is sent meanwhile would stay
 
     async def _deliver(self, event: Event, sending: Awaitable[None]) -> None:
         try:
@@ -219,6 +277,7 @@ class Outbox:
         except Exception as fault:
             if instead := self._refused(event, fault):
                 await self._deliver(instead, self._send(instead))
+        self._taken_at = self._loop.time()
 
     def _refused(self, event: Event, fault: Exception) -> Event | None:
         """What to send in the place of an event that the server did not take."""
@@ -232,13 +291,18 @@ class Outbox:
         return {"type": "websocket.close", "code": int(code)}
 
     def _ended(self, writer: "asyncio.Task[None]") -> None:
+        if writer is self.writer:
+            self._rest()
+
+    def _rest(self) -> None:
         self.writer = None
-        self._direct = not self.closed
+        self.direct = not self.closed
         self._wake()
 
     def _shut(self) -> None:
         self.closed = True
-        self._direct = False
+        self.direct = False
+        self.held = None
         self.drop_waiting()
 
     def _wake(self) -> None:

@@ -164,7 +164,7 @@ def check_production_server() -> Iterator[CheckMessage]:
     if apps.is_installed("daphne") and not settings.DEBUG:
         yield Warning(
             "daphne is installed; it never pushes back when clients read slowly, so each of them "
-            "can fill the memory.",
+            "can fill the memory, unless it speaks the native wire and answers PING.",
             hint="Use uvicorn in production. If you do, install daphne for development only, or "
             "add 'sockets.W009' to SILENCED_SYSTEM_CHECKS.",
             id="sockets.W009",

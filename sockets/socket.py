@@ -1,6 +1,7 @@
 """What a handler offers its functions: one client to send to, and what is known of it."""
 
 import asyncio
+import logging
 import threading
 import uuid
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from django.utils.functional import cached_property
 
 from .answers import Answers
 from .attributes import Attributes
+from .backlog import Backlog
 from .broadcasts import (
     GRACE,
     Action,
@@ -30,16 +32,19 @@ from .calls import Calls
 from .exceptions import CloseCode, Disconnected, LanesBusy
 from .hub import Hub
 from .member import Member
-from .messages import Frame, check_status, current_message
+from .messages import check_status, current_message
 from .outbox import Outbox, Send
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
 from .senders import send
 from .sessions import SessionChanges
 from .sync import DONE, dual, is_beneath_thread
+from .window import Window
 
 if TYPE_CHECKING:
     from .models import Socket
+
+logger = logging.getLogger("sockets")
 
 NOT_LOGGED_IN = "You are not logged in; log in and reload."
 
@@ -59,6 +64,9 @@ class ClientSocket(Attributes):
         "_subprotocol", "scope",
     )  # fmt: skip
     _session_changes: SessionChanges | None = None
+    _unheard = False
+    """Whether the client's next frame is news: none came since somebody looked, or asked."""
+    _window: Window | None = None
 
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
         self.scope: Scope = scope
@@ -66,13 +74,22 @@ class ClientSocket(Attributes):
         self._loop_thread = threading.get_ident()
         self._hub = hub
         self._protocol, self._subprotocol = negotiate(scope, self.protocols)
-        self._outbox = Outbox(hub.lanes, send, self.outbox_bytes)
+        self._outbox = self._make_outbox(send)
         self._calls = Calls()
         self._member = Member(self, hub)
         self._answers = Answers(self._protocol, self._outbox, self._close_unread)
         self._accepting = self._accepted = self._registered = False
         self._closed: int | None = None
         self._reader: asyncio.Task[Any] | None = asyncio.current_task()
+
+    def _make_outbox(self, send: Send) -> Outbox:
+        question = None if self._hub.pushes_back else self._protocol.ping()
+        if question is not None:
+            self._window = Window(send, self.outbox_bytes, question)
+            send = self._window.send
+        lagged = self._protocol.lagged if self.slow_client == "drop" else None
+        backlog = Backlog(self.outbox_bytes, self.outbox_frames, lagged)
+        return Outbox(self._hub.lanes, send, backlog, self._close_unread)
 
     def send_json(self, content: Any) -> Awaitable[None]:
         """Send an event to this client."""
@@ -279,15 +296,11 @@ class ClientSocket(Attributes):
         self.send_action("RECONNECT", details=NOT_LOGGED_IN)
         self._close(CloseCode.LOG_IN, NOT_LOGGED_IN)
 
-    def _deliver(self, frame: Frame | None) -> None:
-        """Send a frame that others are sent too."""
-        if self._outbox.overfull:
-            self._close_unread()
-        else:
-            self._outbox.put(frame, broadcast=True)
-
     def _close_unread(self) -> None:
-        self._close(CloseCode.SLOW_READER, "You read too slowly.")
+        if self._closed is None:
+            logger.info("The client at %r reads too slowly and is closed", self.path)
+            self._outbox.drop_waiting()
+            self._close(CloseCode.SLOW_READER, "You read too slowly.")
 
     async def _save_session(self) -> None:
         """Save what was changed in the session; a client whose session has ended is logged out."""

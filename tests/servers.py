@@ -122,6 +122,12 @@ class Server:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that the process holds."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def wait_until_listening(self) -> None:
         deadline = time.monotonic() + START
         while time.monotonic() < deadline and self._process.poll() is None:

@@ -165,8 +165,10 @@ class Connection:
         self.protocol = protocol or Native()
         self.done = []
 
-    def deliver(self, frame):
-        self.done.append(frame)
+    def deliver(self, parcel):
+        event, size, shared = parcel
+        assert (size, shared) == (len(event["text"]), True)
+        self.done.append(event["text"])
 
     def close(self, code, reason):
         self.done.append((code, reason))
@@ -228,7 +230,7 @@ def test_a_protocol_may_stay_silent():
 
     connection = Connection(Mute())
     Event.of(1).apply([connection])
-    assert connection.done == [None]
+    assert connection.done == []
 
 
 def test_a_protocol_that_fails_stops_no_other_and_is_logged_once(caplog):

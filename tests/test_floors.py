@@ -10,11 +10,11 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf encoding faults signals",
-    1: "sync lanes lane outbox answers calls streams hooks strikes sessions geoip layers schemas "
-    "patterns arguments routes consumer mailbox scope protocols.__init__ protocols.base "
-    "protocols.native built_in attributes declaration",
+    1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
+    "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ "
+    "protocols.base protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
-    "member members watch hub senders groups recipients models",
+    "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
     4: "router",
     5: "mounts listing",
@@ -28,7 +28,10 @@ WITHIN_A_FLOOR = {
     "conf": "exceptions",
     "faults": "exceptions",
     "messages": "exceptions",
-    "outbox": "lanes sync",
+    "outbox": "backlog lanes sync",
+    "fanout": "backlog outbox",
+    "window": "backlog outbox sync",
+    "heartbeat": "members",
     "answers": "outbox protocols.base sync",
     "arguments": "schemas",
     "routes": "arguments",
@@ -51,7 +54,7 @@ WITHIN_A_FLOOR = {
     "redis_carrier": "carriers",
     "listener": "carriers ledger",
     "brokers": "carriers ledger listener redis_carrier",
-    "hub": "broadcasts brokers members registry watch",
+    "hub": "broadcasts brokers heartbeat members registry watch",
     "senders": "broadcasts brokers hub",
     "groups": "broadcasts senders",
     "recipients": "broadcasts senders",

@@ -7,7 +7,10 @@ from typing import ClassVar
 import pytest
 
 from sockets import RoutedSocketHandler, SocketRouter, groups
+from sockets import outbox as outbox_module
+from sockets.backlog import Backlog, broadcast_of
 from sockets.exceptions import LanesBusy
+from sockets.hub import Hub
 from sockets.lanes import Lanes
 from sockets.outbox import Outbox
 
@@ -52,7 +55,12 @@ async def server():
 
 @pytest.fixture
 async def outbox(server):
-    return Outbox(Lanes(asyncio.get_running_loop(), 4, 1), server.send, limit=10)
+    return make_outbox(server)
+
+
+def make_outbox(server, *, max_bytes=10, max_frames=100, lagged=None, on_slow=pytest.fail):
+    lanes = Lanes(asyncio.get_running_loop(), 4, 1)
+    return Outbox(lanes, server.send, Backlog(max_bytes, max_frames, lagged), on_slow)
 
 
 async def test_frames_wait_for_accept_and_go_in_order(server, outbox):
@@ -333,30 +341,211 @@ async def test_a_server_that_refuses_a_frame_ends_the_connection(server, outbox)
     assert server.sent[-1] == 4500
 
 
+async def test_what_is_sent_just_as_the_client_has_caught_up_does_not_stay_behind(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.send("blocked")
+    outbox.send("last")
+    take = server.send
+
+    async def send(event):
+        await take(event)
+        if event.get("text") == "last":
+            asyncio.get_running_loop().call_soon(outbox.send, "late")
+
+    outbox._send = send
+    server.reads.set()
+    await until(lambda: server.sent[-1] == "late")
+    outbox.send("later")
+    assert server.sent[1:] == ["blocked", "last", "late", "later"]
+
+
+async def test_a_client_that_takes_nothing_for_too_long_is_stuck(server, outbox):
+    now = asyncio.get_running_loop().time()
+    outbox.open(ACCEPT)
+    assert not outbox.is_stuck(now + 1000)
+    server.reads.clear()
+    outbox.send("blocked")
+    assert not outbox.is_stuck(now + outbox_module.WRITE_DEADLINE - 1)
+    assert outbox.is_stuck(now + outbox_module.WRITE_DEADLINE + 1)
+    outbox.send("next")
+    server.reads.set()
+    await until(lambda: server.sent[-1] == "next")
+    await until(lambda: outbox.writer is None)
+    assert not outbox.is_stuck(now + 1000)
+
+
+async def test_each_frame_that_a_client_takes_gives_it_time(server, outbox, monkeypatch):
+    outbox.open(ACCEPT)
+    take, gate = server.send, asyncio.Semaphore(0)
+
+    async def send(event):
+        await gate.acquire()
+        await take(event)
+
+    outbox._send = send
+    monkeypatch.setattr(outbox_module, "WRITE_DEADLINE", 0.05)
+    for text in "abc":
+        outbox.send(text)
+    await asyncio.sleep(0.06)
+    assert outbox.is_stuck(outbox._loop.time())
+    gate.release()
+    await until(lambda: server.sent[-1] == "a")
+    assert not outbox.is_stuck(outbox._loop.time())
+    outbox.abandon()
+
+
+async def test_a_client_is_told_to_go_though_it_does_not_take_what_waits(server, outbox):
+    outbox.open(ACCEPT)
+    take = server.send
+
+    async def send(event):
+        if event["type"] == "websocket.send":
+            await asyncio.Event().wait()
+        await take(event)
+
+    outbox._send = send
+    outbox.send("never")
+    outbox.send("neither")
+    outbox.close(4000, "")
+    await outbox.stop(0.01)
+    assert server.sent[1:] == [4000]
+
+
+# What is held back for a moment
+
+
+async def test_what_is_held_goes_first(server, outbox):
+    outbox.open(ACCEPT)
+    outbox.hold(broadcast_of("a"))
+    outbox.send("b")
+    outbox.queue(broadcast_of("c"))
+    outbox.close(4000, "")
+    assert server.sent[1:] == []
+    assert outbox.release(2) == 2
+    assert server.sent[1:] == ["a", "b"]
+    assert outbox.release(100) == 2
+    assert server.sent[1:] == ["a", "b", "c", 4000]
+    assert outbox.release(100) == 0
+
+
+async def test_after_its_release_an_outbox_is_as_before(server, outbox):
+    outbox.open(ACCEPT)
+    outbox.hold(broadcast_of("a"))
+    outbox.release(1)
+    outbox.send("b")
+    assert server.sent[1:] == ["a", "b"]
+
+
+async def test_what_is_held_makes_no_client_slow(server, outbox):
+    outbox.open(ACCEPT)
+    outbox.hold(broadcast_of("0"))
+    texts = [f"{number:04}" for number in range(20)]
+    for text in texts:
+        outbox.queue(broadcast_of(text))
+        await asyncio.wait_for(outbox.send("own"), 0.1)
+    outbox.release()
+    assert [text for text in server.sent if text in texts] == texts
+    assert len(server.sent) == 42
+
+
+async def test_held_frames_are_written_before_they_are_too_many(server, outbox):
+    outbox.open(ACCEPT)
+    outbox.hold(broadcast_of("12345"))
+    for _ in range(3):
+        outbox.queue(broadcast_of("12345"))
+    assert server.sent[1:] == []
+    outbox.queue(broadcast_of("12345"))
+    assert server.sent[1:] == ["12345"] * 5
+    outbox.release()
+    assert len(server.sent) == 6
+
+
+async def test_a_client_that_reads_no_more_keeps_what_was_held_in_its_order(server, outbox):
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.hold(broadcast_of("a"))
+    outbox.queue(broadcast_of("b"))
+    outbox.release()
+    outbox.send("c")
+    server.reads.set()
+    await until(lambda: len(server.sent) == 4)
+    assert server.sent[1:] == ["a", "b", "c"]
+
+
+async def test_stopping_writes_what_is_held(server, outbox):
+    outbox.open(ACCEPT)
+    outbox.hold(broadcast_of("a"))
+    outbox.close(4000, "")
+    await outbox.stop(1)
+    assert server.sent[1:] == ["a", 4000]
+
+
+async def test_a_client_that_is_gone_is_sent_nothing_that_was_held(server, outbox):
+    outbox.open(ACCEPT)
+    outbox.hold(broadcast_of("a"))
+    outbox.abandon()
+    assert outbox.release() == 0
+    assert server.sent[1:] == []
+
+
 # What is sent to others too
+
+
+@pytest.mark.parametrize(("texts", "frames"), [(["12345"] * 5, 100), ([""] * 7, 3)])
+async def test_a_client_behind_by_twice_the_limits_is_slow(server, texts, frames):
+    slow = []
+    outbox = make_outbox(server, max_frames=frames, on_slow=lambda: slow.append(1))
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.send("blocked")
+    for text in texts:
+        outbox.queue(broadcast_of(text))
+    assert not slow
+    outbox.queue(broadcast_of("one more"))
+    assert slow
+    outbox.abandon()
+
+
+async def test_a_client_that_may_miss_broadcasts_is_told_how_many(server):
+    outbox = make_outbox(server, max_frames=4, lagged=lambda missed: f"missed {missed}")
+    outbox.open(ACCEPT)
+    server.reads.clear()
+    outbox.send("own 1")
+    dropped = sum(outbox.queue(broadcast_of(text)) for text in "0123")
+    outbox.send("!")
+    dropped += sum(outbox.queue(broadcast_of(text)) for text in "456789")
+    server.reads.set()
+    await until(lambda: server.sent[-1] == "9")
+    received = [text for text in server.sent[1:] if text.isdecimal()]
+    assert server.sent[1:4] == ["own 1", f"missed {dropped}", "!"]
+    assert received == list("0123456789")[dropped:]
+    assert 0 < len(received) == 10 - dropped
 
 
 async def test_a_broadcast_keeps_its_place(server, outbox):
     outbox.send("a")
-    await outbox.put("b", broadcast=True)
+    outbox.queue(broadcast_of("b"))
     outbox.send("c")
     outbox.open(ACCEPT)
-    outbox.put("d", broadcast=True)
-    await until(lambda: len(server.sent) == 5)
-    assert server.sent[1:] == ["a", "b", "c", "d"]
+    assert server.sent[1:] == ["a", "b", "c"]
+    server.reads.clear()
+    outbox.send("d")
+    outbox.queue(broadcast_of("e"))
+    outbox.send("f")
+    server.reads.set()
+    await until(lambda: len(server.sent) == 7)
+    assert server.sent[4:] == ["d", "e", "f"]
 
 
 async def test_who_is_refused_is_sent_no_broadcasts(server, outbox):
-    outbox.put("for all", broadcast=True)
-    outbox.send("for this client")
-    outbox.put("for all", broadcast=True)
-    waiting = outbox.waiting
+    outbox.queue(broadcast_of("all"))
+    outbox.send("own")
+    outbox.queue(broadcast_of("all"))
     outbox.drop_broadcasts()
-    assert outbox.waiting == len("for this client") == waiting - 2 * len("for all")
     outbox.open(ACCEPT)
-    await until(lambda: len(server.sent) == 2)
-    assert server.sent[1:] == ["for this client"]
-    assert outbox.waiting == 0
+    assert server.sent[1:] == ["own"]
+    assert not outbox.full
 
 
 class Listening(RoutedSocketHandler):
@@ -393,8 +582,10 @@ async def test_broadcasts_to_a_slow_client_wait_in_their_order(listening):
 
 async def test_a_client_that_reads_no_broadcasts_is_closed_as_slow(listening):
     listening.reads.clear()
+    [member] = Hub.current().members
     for _ in range(20):
         await groups.asend_json("red", "x" * 200)
+    assert member.outbox._backlog.bytes == 0  # given back before all has ended
     await until(lambda: Listening.closed, timeout=10)
     assert Listening.closed == [4513]
 

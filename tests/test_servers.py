@@ -554,3 +554,69 @@ async def has_stalled(server: Server, token: str) -> None:
 
 async def chunks_sent(server: Server, token: str) -> int:
     return (await server.get_json("/records/"))["sent"].get(token, 0)
+
+
+# Broadcasts to clients that do not read
+
+ROUNDS = 100
+"""Of 20 broadcasts each: 200 MB."""
+ALLOWED = 12 * 1024 * 1024
+"""Bytes that a client may cost that reads nothing of them: twice its limit, and what a process
+needs for frames of this size on their way."""
+
+
+@pytest.mark.parametrize("path", ["/crowd/", "/patient-crowd/"])
+async def test_a_client_that_reads_no_broadcasts_costs_little_and_delays_no_other(server, path):
+    async with server.client(path) as slow, server.client(path) as other:
+        await slow.tell("HELLO")
+        await cast(other, 0, 20)
+        slow.stop_reading()
+        before = server.memory
+        for number in range(ROUNDS):
+            await cast(other, number * 20, 20)
+        assert server.memory - before < ALLOWED
+        slow.cut()
+    await load_at_rest(server)
+
+
+async def cast(client: Client, first: int, chunks: int) -> None:
+    """Have everybody sent these broadcasts, all of which this client must get."""
+    await client.send({"type": "CAST", "first": first, "chunks": chunks})
+    got = [(await client.receive())["number"] for _ in range(chunks)]
+    assert got == list(range(first, first + chunks))
+
+
+async def test_a_client_that_reads_no_broadcasts_is_closed_as_slow(server):
+    async with server.client("/crowd/") as slow, server.client("/crowd/") as other:
+        await slow.tell("HELLO")
+        slow.stop_reading()
+        for number in range(10):
+            await cast(other, number * 20, 20)
+        closed = "/crowd/ 4513"
+        # Daphne has taken a megabyte, and its client is asked for an answer to that.
+        await eventually(lambda: server.get_json("/records/"), lambda now: closed in now["ended"])
+        slow.cut()
+    await load_at_rest(server)
+
+
+async def test_what_a_slow_client_received_and_what_it_missed_is_all_that_was_sent(server):
+    async with server.client("/patient-crowd/") as slow, server.client("/patient-crowd/") as other:
+        await slow.tell("HELLO")
+        slow.stop_reading()
+        for number in range(20):
+            await cast(other, number * 20, 20)
+        slow.read_on()
+        counted, missed = 0, 0
+        while counted < 400:
+            frame = await slow.receive()
+            if frame.get("type") == "PING":
+                await slow.send({"type": "PING"})
+            elif frame.get("type") == "LAGGED":
+                missed += frame["n"]
+                counted += frame["n"]
+            else:
+                assert frame["number"] == counted  # what was missed, was so in its place
+                counted += 1
+        assert counted == 400
+        assert missed > 0
+        assert (await slow.ask("ECHO", text="still"))["data"] == "still"

@@ -60,6 +60,10 @@ class Protocol:
         """A question to the client, which it answers with the same ref."""
         raise NotImplementedError
 
+    def lagged(self, missed: int) -> Frame | None:
+        """What tells a slow client how many broadcasts it missed; None is silence."""
+        return None
+
     def ping(self) -> Frame | None:
         """A question for a sign of life; None where clients of this format know none."""
         return None

@@ -97,6 +97,9 @@ class Native(Protocol):
     def call(self, type: str, ref: Ref, data: Any) -> Frame:
         return encode_json({"type": type, "ref": ref, "data": data}).decode()
 
+    def lagged(self, missed: int) -> Frame:
+        return encode_json({"type": "LAGGED", "n": missed}).decode()
+
     def ping(self) -> Frame:
         return '{"type":"PING"}'
 

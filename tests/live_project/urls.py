@@ -4,6 +4,8 @@ from . import rooms, views
 
 urlpatterns = [
     path("bench/", views.Bench.as_view()),
+    path("crowd/", views.Crowd.as_view()),
+    path("patient-crowd/", views.PatientCrowd.as_view()),
     path("roomy/", views.Roomy.as_view()),
     path("strict/", views.Strict.as_view()),
     path("greeter/", views.Greeter.as_view()),

@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, JsonResponse
 from django.views import View
 
-from sockets import RoutedSocketHandler, SocketRouter
+from sockets import RoutedSocketHandler, SocketRouter, groups
 from sockets.hub import Hub
 
 PADDING = "x" * 100_000
@@ -111,6 +111,29 @@ class Bench(View):
                 sent[token] = number + 1
         finally:
             ended.append(token)
+
+
+class Crowd(View):
+    """Is sent broadcasts of 100 kB by any of its clients."""
+
+    socket = SocketRouter(Bench.socket.Handler)
+
+    @socket.connect
+    async def on_open(socket):
+        socket.join("crowd")
+
+    @socket.disconnect
+    async def on_close(socket, code):
+        ended.append(f"{socket.path} {code}")
+
+    @socket.route("CAST")
+    async def on_cast(socket, *, first: int, chunks: int):
+        for number in range(first, first + chunks):
+            await groups.asend_json("crowd", {"number": number, "padding": PADDING})
+
+
+class PatientCrowd(View):
+    socket = SocketRouter(Crowd.socket.Handler, slow_client="drop")
 
 
 class Roomy(View):
