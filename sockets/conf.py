@@ -16,7 +16,8 @@ class Settings:
     """What the processes of a project must agree on: the dict `SOCKETS` of the settings."""
 
     BROKER: str = "default"
-    """What carries broadcasts to other processes: a channel layer's alias, or "local" for none."""
+    """What carries broadcasts to other processes: a channel layer's alias, the URL of a Redis, the
+    dotted path of a `Carrier`, or "local" for a project of one process."""
 
     LANES: int = 16
     """Threads for synchronous code, per event loop."""

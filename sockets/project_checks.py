@@ -111,8 +111,9 @@ def check_broker(mounted: Mounted) -> Iterator[CheckMessage]:
         yield Warning(
             "Broadcasts and logouts do not reach sockets in other processes: the channel layer "
             f"{alias!r} {found}.",
-            hint="Set it to one of channels_redis in CHANNEL_LAYERS; or, if there is one process "
-            'only, say so: SOCKETS = {"BROKER": "local"}.',
+            hint="Set it to one of channels_redis in CHANNEL_LAYERS; or name a Redis, as in SOCKETS "
+            '= {"BROKER": "redis://localhost:6379"}; or, if there is one process only, say so: '
+            'SOCKETS = {"BROKER": "local"}.',
             id="sockets.W010",
         )
 

@@ -523,7 +523,7 @@ def test_broadcasts_that_leave_their_process():
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"SOCKETS": {"BROKER": "far"}}, "'far', which is not in CHANNEL_LAYERS; add it, or write"),
+        ({"SOCKETS": {"BROKER": "far"}}, "'far', which is neither in CHANNEL_LAYERS nor a class"),
         ({"SOCKETS": {"BROKER": 1}}, "expected SOCKETS['BROKER'] to be a text"),
         ({"SOCKETS": {"BROCKER": "far"}}, "SOCKETS has no setting 'BROCKER'"),
         ({"SOCKETS": {"LANES": 0}}, "expected SOCKETS['LANES'] to be a whole number"),
