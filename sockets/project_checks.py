@@ -111,7 +111,7 @@ def check_broker(mounted: Mounted) -> Iterator[CheckMessage]:
         yield Warning(
             "Broadcasts and logouts do not reach sockets in other processes: the channel layer "
             f"{alias!r} {found}.",
-            hint="Set it to one of channels_redis in CHANNEL_LAYERS; or name a Redis, as in SOCKETS "
+            hint="Set it to one of channels_redis in CHANNEL_LAYERS; or a Redis: SOCKETS "
             '= {"BROKER": "redis://localhost:6379"}; or, if there is one process only, say so: '
             'SOCKETS = {"BROKER": "local"}.',
             id="sockets.W010",
