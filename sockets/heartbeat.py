@@ -10,10 +10,6 @@ logger = logging.getLogger("sockets")
 
 EVERY = 2.5
 """Seconds between two looks. What is due sooner is looked at in time."""
-SILENCE = 25.0
-"""Seconds without a frame after which a client that answers PING is asked."""
-PATIENCE = 10.0
-"""Seconds that it then has to send any frame."""
 
 
 class Heartbeat:

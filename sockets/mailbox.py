@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any
 
 from .lane import Lane, lane_of
@@ -56,7 +57,9 @@ class Mailbox:
         self._worker: asyncio.Task[None]
 
     def start(self, opening: Opening) -> None:
-        self._worker = asyncio.get_running_loop().create_task(self._work(opening))
+        self._context = copy_context()
+        self._loop = asyncio.get_running_loop()
+        self._worker = self._loop.create_task(self._work(opening), context=self._context)
 
     def post(self, message: Message, route: Route) -> bool:
         """Take a job, or refuse it with False: too many wait or run already."""
@@ -90,6 +93,9 @@ class Mailbox:
         """End what ran out of time; whether anything runs still."""
         if self._running is not None:
             self._look_at(*self._running, now)
+        else:
+            # An idle connection keeps no message alive. To say so after each would cost more.
+            self._context.run(current_message.set, None)
         for message, (route, _) in tuple(self._beside.items()):
             self._look_at(message, route, now)
         return self._running is not None or bool(self._beside)
@@ -125,8 +131,7 @@ class Mailbox:
                 if self.waiting:
                     await self._run_waiting()
                 else:
-                    current_message.set(None)  # an idle connection keeps no message alive
-                    self._idle = asyncio.get_running_loop().create_future()
+                    self._idle = self._loop.create_future()
                     await self._idle
         finally:
             if lane is not None:

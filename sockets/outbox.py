@@ -9,7 +9,7 @@ from math import inf
 from threading import Lock, get_ident
 from typing import Any
 
-from .backlog import Backlog, Event, Parcel
+from .backlog import Backlog, Event, Parcel, event_of
 from .exceptions import CloseCode, LanesBusy
 from .lanes import Lanes
 from .messages import Frame, Message, current_message
@@ -94,12 +94,11 @@ class Outbox:
         """What `send` does, for callers that know they are in the loop's thread."""
         if frame is None:
             return DONE
-        kind = "text" if type(frame) is str else "bytes"
-        event: Event = {"type": "websocket.send", kind: frame}
-        if not self.direct:
-            return self._wait((event, len(frame), False))
-        self.write(event)
-        return DONE
+        event = event_of(frame)
+        if self.direct:
+            self.write(event)
+            return DONE
+        return self._wait((event, len(frame), False))
 
     def queue(self, parcel: Parcel) -> int:
         """Keep what others are sent too; returns how many broadcasts were dropped for it."""

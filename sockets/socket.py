@@ -61,12 +61,11 @@ class ClientSocket(Attributes):
     __slots__ = (
         "_accepted", "_accepting", "_answers", "_calls", "_closed", "_hub", "_loop",
         "_loop_thread", "_member", "_outbox", "_protocol", "_reader", "_registered",
-        "_subprotocol", "scope",
+        "_subprotocol", "_unheard", "_window", "scope",
     )  # fmt: skip
     _session_changes: SessionChanges | None = None
-    _unheard = False
+    _unheard: bool
     """Whether the client's next frame is news: none came since somebody looked, or asked."""
-    _window: Window | None = None
 
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
         self.scope: Scope = scope
@@ -74,11 +73,12 @@ class ClientSocket(Attributes):
         self._loop_thread = threading.get_ident()
         self._hub = hub
         self._protocol, self._subprotocol = negotiate(scope, self.protocols)
+        self._window: Window | None = None
         self._outbox = self._make_outbox(send)
         self._calls = Calls()
         self._member = Member(self, hub)
         self._answers = Answers(self._protocol, self._outbox, self._close_unread)
-        self._accepting = self._accepted = self._registered = False
+        self._accepting = self._accepted = self._registered = self._unheard = False
         self._closed: int | None = None
         self._reader: asyncio.Task[Any] | None = asyncio.current_task()
 
