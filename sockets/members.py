@@ -54,6 +54,8 @@ class Members:
 
     def has_logged_out(self, member: "Member") -> bool:
         """Whether a logout overtook this connection on its way in."""
+        if not self._logged_out:
+            return False
         now = self._loop.time()
         return any(now < self._logged_out.get(place, 0.0) for place in member.places)
 

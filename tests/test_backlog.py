@@ -44,6 +44,15 @@ def test_silence_is_no_parcel():
     assert broadcast_of(None) is None
 
 
+def test_what_waits_for_one_client_is_no_others():
+    one, another = Backlog(100, 100), Backlog(100, 100)
+    one.add(own("a"))
+    assert not another.parcels
+    one.clear()
+    another.add(own("b"))
+    assert (texts(one), texts(another)) == ([], ["b"])
+
+
 def test_parcels_are_taken_in_their_order():
     backlog = Backlog(100, 100)
     filled(backlog, ["a", "1", "b", "2"])
