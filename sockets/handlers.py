@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ClassVar
@@ -59,7 +60,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     """
 
     __slots__ = (
-        "_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes", "_surely_small",
+        *("_found", "_gone", "_hooked", "_layer", "_mailbox", "_patience", "_strikes"),
+        "_surely_small",
     )  # fmt: skip
     _declared: ClassVar[Declaration]
 
@@ -82,7 +84,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._start(lane)
             event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
             try:
-                event = await self._read(receive)
+                self._go_on(self._open_and_read(receive))
+                event = await self._gone
             finally:
                 await finish(self._end(event))
 
@@ -102,7 +105,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._mailbox.start(self._open)
+        self._gone: asyncio.Future[Event] = self._loop.create_future()
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""
@@ -156,25 +159,53 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         else:
             self._close(error.close_code, error.details)
 
-    async def _read(self, receive: Any) -> Event:
-        """Take in frames until the client is gone or we closed; returns how it ended."""
-        waiting, many, reader = self._mailbox.waiting, self.max_waiting, self._reader
-        assert reader is not None
+    async def _open_and_read(self, receive: Any) -> Event | None:
+        self._mailbox.open(self._open())
+        return await self._read(receive)
+
+    async def _read(self, receive: Any) -> Event | None:
+        """Take in frames until the client is gone or we closed; returns how it ended.
+
+        Each message is handled right here. When one has to wait another task reads on, and this
+        one sees to it and to those that come meanwhile, and returns None.
+        """
+        mailbox, waiting = self._mailbox, self._mailbox.waiting
+        turn = self.max_waiting
         try:
-            while self._closed is None:
+            while self._closed is None and mailbox.stalled is None:
                 event: Event = await receive()
                 if event["type"] == "websocket.receive":
                     self._receive(event)
-                    if len(waiting) >= many:
-                        await asyncio.sleep(0)  # the worker's turn, before a message is refused
+                    turn -= 1
+                    if turn <= len(waiting):
+                        # The turn of others, and of the worker before a message is refused.
+                        turn = self.max_waiting
+                        await asyncio.sleep(0)
                 elif event["type"] == "websocket.disconnect":
                     return event
         except asyncio.CancelledError:
-            if self._closed is None or reader.uncancel():
+            if self._closed is None or self._reader.uncancel():
                 raise
-        finally:
-            self._reader = None
-        return {"type": "websocket.disconnect", "code": self._closed}
+        if mailbox.stalled is None:
+            return {"type": "websocket.disconnect", "code": self._closed}
+        self._go_on(self._read(receive))
+        await mailbox.work()
+        return None
+
+    def _go_on(self, reading: Coroutine[Any, Any, Event | None]) -> None:
+        self._reader = self._loop.create_task(reading, context=self._mailbox.context)
+        self._reader.add_done_callback(self._stop_reading)
+
+    def _stop_reading(self, reader: "asyncio.Task[Event | None]") -> None:
+        if reader is not self._reader or self._gone.done():
+            return
+        if reader.cancelled():
+            code = CloseCode.ABNORMAL if self._closed is None else self._closed
+            self._gone.set_result({"type": "websocket.disconnect", "code": int(code)})
+        elif fault := reader.exception():
+            self._gone.set_exception(fault)
+        elif event := reader.result():
+            self._gone.set_result(event)
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
@@ -220,7 +251,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _post_event(self, event: Event, route: Route) -> bool:
         """Take an event of the channel layer, which nobody answers; False while too much waits."""
-        return self._mailbox.post(Message(None, event, answered=True), route)
+        return self._mailbox.post_event(Message(None, event, answered=True), route)
 
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
@@ -252,7 +283,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _is_ending(self, fault: BaseException) -> bool:
         """Whether a fault is the end of the connection or the process, and no user's own."""
         if isinstance(fault, asyncio.CancelledError):
-            return self._mailbox.stopping or bool(self._reader and self._reader.cancelling())
+            return self._mailbox.stopping or bool(self._reader.cancelling())
         return isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
     async def _send_parts(self, message: Message, stream: Any) -> None:
@@ -297,6 +328,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         """Give back everything, whatever happened, within 9 seconds."""
         closed_by_us = self._closed is not None
         self._closed = event["code"]
+        self._reader.cancel()
         self._calls.fail(event["code"])
         if not closed_by_us:
             self._outbox.abandon()

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -10,9 +11,9 @@ from .lane import Lane, lane_of
 from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
+from .sync import resume
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
-Opening = Callable[[], Coroutine[Any, Any, bool]]
 Job = tuple[Message, Route]
 
 logger = logging.getLogger("sockets")
@@ -24,8 +25,9 @@ TICK = 0.05
 class Mailbox:
     """Runs one connection's jobs: in the order of their arrival, or beside one another.
 
-    One worker task handles the ordered ones, first of all `opening`; each concurrent one has
-    a task and a lane of its own. Until `opening` has returned True nothing else runs.
+    The task that reads the client's frames runs the ordered ones itself, as they are posted, for
+    as far as they need not wait. When one does it is `stalled`: another task must then read on,
+    and this one `work`. Concurrent jobs have a task and a lane of their own each.
     """
 
     def __init__(
@@ -39,40 +41,68 @@ class Mailbox:
         handle: Handle,
         on_overdue: Callable[[Message], None],
     ) -> None:
+        self.context = copy_context()
+        """What the tasks that read and work run in: functions find what those before them set."""
+        self.stalled: Awaitable[None] | None = None
+        """The rest of a job that has to wait."""
+        # No deque, which takes 760 bytes where nothing waits: `max_waiting` is small.
+        self.waiting: list[Job] = []
         self.watched = False
         self.stopping = False
-        self._timeouts = timeouts
         self.lanes = lanes
         self._lane = lane
+        self._timeouts = timeouts
         self._max_waiting = max_waiting
         self._max_concurrent = max_concurrent
         self._handle = handle
         self._on_overdue = on_overdue
-        # No deque, which takes 760 bytes where nothing waits: `max_waiting` is small.
-        self.waiting: list[Job] = []
-        self._running: Job | None = None
-        self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
-        self._idle: asyncio.Future[None] | None = None
+        self._untouched = copy_context()
         self._opened = False
-        self._worker: asyncio.Task[None]
+        self._free = False  # to run a job as it is posted
+        self._running: Job | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
 
-    def start(self, opening: Opening) -> None:
-        self._context = copy_context()
-        self._loop = asyncio.get_running_loop()
-        self._worker = self._loop.create_task(self._work(opening), context=self._context)
+    def open(self, opening: Coroutine[Any, Any, bool]) -> None:
+        """Run what comes before all jobs; until it has returned True none is run."""
+        self._start(self._open(opening))
 
     def post(self, message: Message, route: Route) -> bool:
-        """Take a job, or refuse it with False: too many wait or run already."""
+        """Run a job, or keep it for later; False where too many wait or run already.
+
+        Only for the task that reads: it must look whether the job is stalled.
+        """
         if route.concurrent and self._opened:
             return self._start_beside(message, route)
-        if len(self.waiting) >= self._max_waiting:
-            return False
-        self.waiting.append((message, route))
-        if self._idle is not None:
-            if not self._idle.done():  # done: the worker was cancelled, and is about to end
-                self._idle.set_result(None)
-            self._idle = None
+        if not self._free:
+            return self._keep(message, route)
+        if not self.watched:
+            self._timeouts.watch(self)
+        self._start(self._handle(message, route), (message, route))
         return True
+
+    def post_event(self, message: Message, route: Route) -> bool:
+        """Take a job from another task than the one that reads."""
+        if not self._keep(message, route):
+            return False
+        if self._free:
+            self._free = False
+            self._worker = asyncio.get_running_loop().create_task(self.work(), context=self.context)
+        return True
+
+    async def work(self) -> None:
+        """Finish the job that is stalled, then run those that have come meanwhile."""
+        self._worker = asyncio.current_task()
+        if self.stalled is not None:
+            stalled, self.stalled = self.stalled, None
+            await self._finish(stalled)
+        while self._opened and self.waiting and not self.stopping:
+            self._running = message, route = self.waiting.pop(0)
+            if not self.watched:
+                self._timeouts.watch(self)
+            await self._finish(self._handle(message, route))
+        self._worker = None
+        self._free = self._opened and not self.stopping
 
     def cancel(self, message: Message) -> None:
         """End a job: one that waits never runs, asynchronous code stops where it waits.
@@ -81,7 +111,8 @@ class Mailbox:
         """
         message.cancelled = True
         if self._running is not None and self._running[0] is message:
-            self._worker.cancel()
+            if self._worker is not None:
+                self._worker.cancel()
         elif message in self._beside:
             self._beside[message][1].cancel()
         else:
@@ -95,7 +126,7 @@ class Mailbox:
             self._look_at(*self._running, now)
         else:
             # An idle connection keeps no message alive. To say so after each would cost more.
-            self._context.run(current_message.set, None)
+            self.context.run(current_message.set, None)
         for message, (route, _) in tuple(self._beside.items()):
             self._look_at(message, route, now)
         return self._running is not None or bool(self._beside)
@@ -106,74 +137,81 @@ class Mailbox:
         Threads are waited for. What still runs after `grace` seconds, and with `finish` another
         one to be ended in, is left alone.
         """
-        self.stopping = True
+        self.stopping, self._free = True, False
         self.waiting.clear()
-        tasks = {self._worker, *(task for _, task in self._beside.values())}
-        if self._idle is not None:
-            self._idle = None
-            self._worker.cancel()
-        if finish:
+        tasks = {task for _, task in self._beside.values()}
+        if self._worker is not None:
+            tasks.add(self._worker)
+        if finish and tasks:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=1.0 if finish else grace)
+            grace = 1.0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                for task in tasks:
+                    task.cancel()
+                if tasks:
+                    await asyncio.wait(tasks)
+                if self._lane is not None:
+                    await self._lane.idle()
 
-    async def _work(self, opening: Opening) -> None:
-        lane = self._lane
+    def _start(self, running: Coroutine[Any, Any, None], job: Job | None = None) -> None:
+        # The first step is made by hand, so that only a job that waits costs another task.
+        steps = running.__await__()
         try:
-            if not await opening():
-                return
-            if lane is not None:
-                lane.release()
-            self._open()
-            while not self.stopping:
-                if self.waiting:
-                    await self._run_waiting()
-                else:
-                    self._idle = self._loop.create_future()
-                    await self._idle
+            for blocked_on in steps:
+                self._free = False
+                self._running = job
+                self.stalled = resume(steps, blocked_on)
+                break
+        except Exception:
+            self._log_fault(job)
+
+    async def _finish(self, running: Awaitable[None]) -> None:
+        job = self._running
+        try:
+            await running
+        except asyncio.CancelledError:
+            if self.stopping or job is None or not job[0].cancelled:
+                raise
+        except Exception:
+            self._log_fault(job)
         finally:
-            if lane is not None:
-                await lane.idle()
+            self._running = None
+        if job is not None and job[0].cancelled:
+            await self._settle()
+        if self._lane is not None and self._lane.used:
+            self._lane.release()
 
-    async def _run_waiting(self) -> None:
-        waiting, handle, lane = self.waiting, self._handle, self._lane
-        while waiting:
-            self._running = message, route = waiting.pop(0)
-            if not self.watched:
-                self._timeouts.watch(self)
-            try:
-                await handle(message, route)
-            except asyncio.CancelledError:
-                if self.stopping or not message.cancelled:
-                    raise
-            except Exception:
-                # A fault of ours: the messages behind this one must not wait for ever.
-                logger.exception("Handling %r failed", message.key)
-            finally:
-                self._running = None
-            if message.cancelled:
-                await self._settle()
-            if lane is not None and lane.used:
-                lane.release()
+    def _log_fault(self, job: Job | None) -> None:
+        # A fault of ours: the messages behind this one must not wait for ever.
+        logger.exception("Handling %r failed", job and job[0].key)
 
-    def _open(self) -> None:
-        self._opened = True
+    async def _open(self, opening: Coroutine[Any, Any, bool]) -> None:
+        if not await opening:
+            return
+        self._opened = self._free = True
         for job in tuple(self.waiting):
             if job[1].concurrent and self._start_beside(*job):
                 self.waiting.remove(job)
 
     async def _settle(self) -> None:
         """Take back the cancellation of one job, and wait for the thread that it left behind."""
+        assert self._worker is not None
         self._worker.uncancel()
         if self._lane is not None:
             await self._lane.idle()
 
+    def _keep(self, message: Message, route: Route) -> bool:
+        if len(self.waiting) >= self._max_waiting:
+            return False
+        self.waiting.append((message, route))
+        return True
+
     def _start_beside(self, message: Message, route: Route) -> bool:
         if len(self._beside) >= self._max_concurrent:
             return False
-        task = asyncio.get_running_loop().create_task(self._run_beside(message, route))
+        running = self._run_beside(message, route)
+        task = asyncio.get_running_loop().create_task(running, context=self._untouched.copy())
         self._beside[message] = route, task
         task.add_done_callback(lambda _: self._beside.pop(message))
         if not self.watched:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError, Future
 from math import inf
@@ -13,7 +12,7 @@ from .backlog import Backlog, Event, Parcel, event_of
 from .exceptions import CloseCode, LanesBusy
 from .lanes import Lanes
 from .messages import Frame, Message, current_message
-from .sync import DONE
+from .sync import DONE, resume
 
 Send = Callable[[Event], Coroutine[Any, Any, None]]
 
@@ -259,7 +258,7 @@ class Outbox:
         self.writer.add_done_callback(self._ended)
 
     async def _resume(self, sending: Generator[Any, Any, None], event: Event, first: Any) -> None:
-        await self._deliver(event, _continue(sending, first))
+        await self._deliver(event, resume(sending, first))
         await self._flush()
 
     async def _flush(self) -> None:
@@ -320,18 +319,3 @@ class Drain:
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self._outbox.drain().__await__()
-
-
-@types.coroutine
-def _continue(sending: Generator[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
-    """Await the rest of what took its first step by hand."""
-    try:
-        while True:
-            try:
-                sent = yield blocked_on
-            except BaseException as fault:
-                blocked_on = sending.throw(fault)
-            else:
-                blocked_on = sending.send(sent)
-    except StopIteration:
-        return

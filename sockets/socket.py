@@ -64,6 +64,8 @@ class ClientSocket(Attributes):
         "_subprotocol", "_unheard", "_window", "scope",
     )  # fmt: skip
     _session_changes: SessionChanges | None = None
+    _reader: asyncio.Task[Any]
+    """The task that takes in the client's frames."""
     _unheard: bool
     """Whether the client's next frame is news: none came since somebody looked, or asked."""
 
@@ -80,7 +82,6 @@ class ClientSocket(Attributes):
         self._answers = Answers(self._protocol, self._outbox, self._close_unread)
         self._accepting = self._accepted = self._registered = self._unheard = False
         self._closed: int | None = None
-        self._reader: asyncio.Task[Any] | None = asyncio.current_task()
 
     def _make_outbox(self, send: Send) -> Outbox:
         question = None if self._hub.pushes_back else self._protocol.ping()
@@ -286,7 +287,7 @@ class ClientSocket(Attributes):
             self._open_outbox()
         self._closed = int(code)
         self._outbox.close(code, reason)
-        if self._reader is not None and self._reader is not asyncio.current_task():
+        if self._reader is not asyncio.current_task():
             self._reader.cancel()
 
     def _log_out(self, event: Any = None) -> None:

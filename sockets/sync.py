@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import threading
+import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -71,6 +72,21 @@ def finish_future(future: "asyncio.Future[None] | None") -> None:
     """Let go who waits for this, if somebody still does."""
     if future is not None and not future.done():
         future.set_result(None)
+
+
+@types.coroutine
+def resume(steps: Generator[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
+    """Await the rest of what took its first step by hand, and then had to wait."""
+    try:
+        while True:
+            try:
+                sent = yield blocked_on
+            except BaseException as fault:
+                blocked_on = steps.throw(fault)
+            else:
+                blocked_on = steps.send(sent)
+    except StopIteration:
+        return
 
 
 class Done:
