@@ -189,7 +189,8 @@ class Mailbox:
     async def _open(self, opening: Coroutine[Any, Any, bool]) -> None:
         if not await opening:
             return
-        self._opened = self._free = True
+        self._opened = True
+        self._free = self._worker is None  # else once it has run what waits
         for job in tuple(self.waiting):
             if job[1].concurrent and self._start_beside(*job):
                 self.waiting.remove(job)

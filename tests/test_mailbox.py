@@ -38,6 +38,35 @@ async def test_messages_are_handled_in_order_whatever_their_colour_and_cost():
     assert order == list(range(12))
 
 
+async def test_what_comes_during_the_connect_hooks_is_handled_before_what_comes_later():
+    order = []
+    accepted = asyncio.Event()
+    router = SocketRouter()
+
+    @router.connect
+    async def on_connect(socket):
+        await socket.accept()
+        await accepted.wait()
+
+    @router.route("SLOW")
+    async def on_slow(socket):
+        await asyncio.sleep(0.02)
+        order.append("slow")
+
+    @router.route("QUICK")
+    async def on_quick(socket):
+        order.append("quick")
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "SLOW"})
+        await asyncio.sleep(0.01)
+        accepted.set()
+        await asyncio.sleep(0.01)
+        await client.send_json_to({"type": "QUICK"})
+        await until(lambda: len(order) == 2)
+    assert order == ["slow", "quick"]
+
+
 @pytest.mark.parametrize("colour", ["def", "async def"])
 async def test_64_messages_wait_behind_one_that_calls_and_the_65th_is_refused(colour):
     router = SocketRouter()
