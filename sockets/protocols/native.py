@@ -11,7 +11,7 @@ from ..messages import CALL_PREFIX, Answer, Frame, Message, Ref
 from .base import Protocol
 
 
-class Answered(msgspec.Struct):
+class Answered(msgspec.Struct, gc=False):
     """The frame of a reply."""
 
     type: str | None
