@@ -29,13 +29,13 @@ from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
 from .messages import Answer, Message, Ref, answer_of, check_size, current_message
-from .outbox import Send
 from .routes import Route
 from .scope import Scope
 from .socket import NOT_LOGGED_IN, ClientSocket
 from .streams import send_parts
 from .strikes import Strikes
 from .sync import finish
+from .writer import Send
 
 logger = logging.getLogger("sockets")
 
@@ -246,7 +246,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             if message.cancelled or self._is_ending(fault):
                 raise
             self._report(message, fault)
-        if self._outbox.writer is not None:
+        if self._outbox.writing is not None:
             await self._outbox.drain()
 
     def _is_ending(self, fault: BaseException) -> bool:
