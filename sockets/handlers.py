@@ -243,16 +243,17 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             else:
                 self._answers.send(message, *answer_of(value))
         except BaseException as fault:
-            if message.cancelled or self._is_ending(fault):
+            if self._is_ending(fault, message):
                 raise
             self._report(message, fault)
         if self._outbox.writing is not None:
             await self._outbox.drain()
 
-    def _is_ending(self, fault: BaseException) -> bool:
-        """Whether a fault is the end of the connection or the process, and no user's own."""
+    def _is_ending(self, fault: BaseException, message: Message | None = None) -> bool:
+        """Whether a fault ends the message, the connection or the process, and is no user's own."""
         if isinstance(fault, asyncio.CancelledError):
-            return self._mailbox.stopping or bool(self._reader and self._reader.cancelling())
+            stopped = self._mailbox.stopping or (message is not None and message.cancelled)
+            return stopped or bool(self._reader and self._reader.cancelling())
         return isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
     async def _send_parts(self, message: Message, stream: Any) -> None:

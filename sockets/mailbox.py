@@ -63,8 +63,11 @@ class Mailbox:
 
     def post(self, message: Message, route: Route) -> bool:
         """Take a job, or refuse it with False: too many wait or run already."""
-        if route.concurrent and self._opened:
-            return self._start_beside(message, route)
+        if route.concurrent:
+            if self._opened:
+                return self._start_beside(message, route)
+            if sum(waiting.concurrent for _, waiting in self.waiting) >= self._max_concurrent:
+                return False
         if len(self.waiting) >= self._max_waiting:
             return False
         self.waiting.append((message, route))
@@ -103,8 +106,9 @@ class Mailbox:
     async def stop(self, grace: float, *, finish: bool) -> None:
         """Begin nothing more; end what runs, or with `finish` let it end by itself.
 
-        Threads are waited for. What still runs after `grace` seconds, and with `finish` another
-        one to be ended in, is left alone.
+        Threads are waited for, and so is what a cancelled job still does. What runs on after
+        `grace` seconds, and with `finish` another one to be ended in, is cancelled once more
+        and left alone.
         """
         self.stopping = True
         self.waiting.clear()
@@ -114,10 +118,19 @@ class Mailbox:
             self._worker.cancel()
         if finish:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
+        for task in tasks - self._ending():
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=1.0 if finish else grace)
+            _, tasks = await asyncio.wait(tasks, timeout=1.0 if finish else grace)
+        for task in tasks:
+            task.cancel()
+
+    def _ending(self) -> set[asyncio.Task[None]]:
+        """The tasks whose job was cancelled already, and may be cleaning up."""
+        ending = {task for message, (_, task) in self._beside.items() if message.cancelled}
+        if self._running is not None and self._running[0].cancelled:
+            ending.add(self._worker)
+        return ending
 
     async def _work(self, opening: Opening) -> None:
         lane = self._lane
@@ -161,8 +174,9 @@ class Mailbox:
     def _open(self) -> None:
         self._opened = True
         for job in tuple(self.waiting):
-            if job[1].concurrent and self._start_beside(*job):
+            if job[1].concurrent:
                 self.waiting.remove(job)
+                self._start_beside(*job)
 
     async def _settle(self) -> None:
         """Take back the cancellation of one job, and wait for the thread that it left behind."""
@@ -173,7 +187,9 @@ class Mailbox:
     def _start_beside(self, message: Message, route: Route) -> bool:
         if len(self._beside) >= self._max_concurrent:
             return False
-        task = asyncio.get_running_loop().create_task(self._run_beside(message, route))
+        # What connect hooks set in their context is there for concurrent jobs too.
+        context = self._context.copy()
+        task = self._loop.create_task(self._run_beside(message, route), context=context)
         self._beside[message] = route, task
         task.add_done_callback(lambda _: self._beside.pop(message))
         if not self.watched:

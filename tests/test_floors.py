@@ -32,6 +32,7 @@ WITHIN_A_FLOOR = {
     "outbox": "backlog lanes sync writer",
     "fanout": "backlog outbox",
     "window": "backlog sync writer",
+    "streams": "sync",
     "heartbeat": "members",
     "answers": "outbox protocols.base sync",
     "arguments": "schemas",
