@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from contextvars import Context, copy_context
 from types import GeneratorType
 from typing import Any, TypeAlias
 
@@ -36,12 +37,13 @@ async def send_parts(stream: Stream, send: Callable[[Any], Awaitable[None]]) -> 
 
 async def threaded(stream: "GeneratorType[Any, Any, Any]") -> AsyncGenerator[Any, None]:
     """A synchronous generator as an asynchronous one, which runs and is closed in threads."""
-    step = sync_to_async(_next)
+    context = copy_context()  # one for all its steps: what it sets in one it may reset in another
+    step = sync_to_async(_next, context=context)
     try:
         while (item := await step(stream)) is not END:
             yield item
     finally:
-        await finish(_close(stream))
+        await finish(_close(stream, context))
 
 
 def _next(stream: "GeneratorType[Any, Any, Any]") -> Any:
@@ -71,11 +73,11 @@ def _open_transactions() -> int:
     return sum(len(one.atomic_blocks) for one in connections.all(initialized_only=True))
 
 
-async def _close(stream: "GeneratorType[Any, Any, Any]") -> None:
+async def _close(stream: "GeneratorType[Any, Any, Any]", context: Context) -> None:
     # Neither a second cancellation nor busy lanes may leave the generator open: its `finally`
     # would then run in the event loop's thread, whenever the garbage is collected.
     while True:
         try:
-            return await sync_to_async(stream.close)()
+            return await sync_to_async(stream.close, context=context)()
         except LanesBusy:
             continue

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -258,6 +259,30 @@ async def test_the_cleanup_after_a_cancel_is_not_interrupted_by_a_disconnect():
     assert cleaned
 
 
+async def test_a_cleanup_that_does_not_end_is_cancelled_a_grace_after_the_disconnect(monkeypatch):
+    monkeypatch.setattr(handlers, "GRACE", 0.1)
+    given_up = []
+    router = SocketRouter()
+
+    @router.route("GO")
+    async def on_go(socket):
+        try:
+            yield 1
+            await asyncio.sleep(5)
+        finally:
+            try:
+                await asyncio.sleep(5)
+            finally:
+                given_up.append(time.monotonic())
+
+    async with client_of(router) as client:
+        await client.ask({"type": "GO", "ref": 1})
+        assert (await client.ask({"type": "CANCEL", "ref": 1}))["status"] == 499
+        left = time.monotonic()
+    await until(lambda: given_up)
+    assert 0.1 <= given_up[0] - left < 1
+
+
 @pytest.mark.parametrize("concurrent", [False, True])
 async def test_a_fault_in_the_cleanup_of_a_cancelled_stream_is_logged(concurrent, caplog):
     router = SocketRouter()
@@ -330,6 +355,50 @@ async def test_what_a_generator_has_opened_is_closed_from_the_inside_out(colour)
         await client.ask({"type": "GO", "ref": 1})
         await client.send_json_to({"type": "CANCEL", "ref": 1})
         await until(lambda: order == ["inner", "outer"])
+
+
+@COLOURS
+async def test_a_generator_has_one_context_and_an_async_one_has_one_task(colour):
+    depth, tasks, reset = ContextVar("depth", default=0), set(), []
+    router = SocketRouter()
+
+    if colour == "def":
+
+        @router.route("GO")
+        def on_go(socket):
+            token = depth.set(1)
+            try:
+                while True:
+                    yield depth.get()
+            finally:
+                depth.reset(token)  # an error in any other context
+                reset.append(depth.get())
+
+    else:
+
+        @router.route("GO")
+        async def on_go(socket):
+            token = depth.set(1)
+            try:
+                while True:
+                    tasks.add(asyncio.current_task())
+                    yield depth.get()
+            finally:
+                tasks.add(asyncio.current_task())
+                depth.reset(token)
+                reset.append(depth.get())
+
+    async with client_of(router) as client:
+        for _ in range(2):
+            await client.send_json_to({"type": "GO", "ref": 1})
+            assert (await client.receive_json_from())["data"] == 1
+            await client.send_json_to({"type": "CANCEL", "ref": 1})
+            while (await client.receive_json_from())["status"] == 206:
+                pass
+            await until(lambda: reset == [0])
+            assert len(tasks) == (colour == "async def")
+            tasks.clear()
+            reset.clear()
 
 
 @COLOURS
@@ -526,13 +595,16 @@ async def test_a_quick_sync_generator_lets_others_run(settings):
         await busy.send_json_to({"type": "CANCEL", "ref": 1})
 
 
-async def test_a_thread_that_outlives_everything_still_closes_its_generator(monkeypatch):
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_a_thread_that_outlives_everything_still_closes_its_generator(
+    concurrent, monkeypatch
+):
     monkeypatch.setattr(handlers, "GRACE", 0.05)
     monkeypatch.setattr(hub, "GRACE", 0.05)
     gate, closed = threading.Event(), []
     router = SocketRouter()
 
-    @router.route("GO")
+    @router.route("GO", concurrent=concurrent)
     def on_go(socket):
         try:
             yield 1
