@@ -8,6 +8,7 @@ import pytest
 from django.utils import translation
 
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.protocols.native import Native
 
 from .clients import client_of
 from .conftest import until
@@ -367,3 +368,21 @@ async def test_no_task_is_left_when_the_client_is_gone():
         assert len(asyncio.all_tasks()) > len(before) + 5
     assert asyncio.all_tasks() == before
     assert not [t for t in threading.enumerate() if "sockets-lane" in t.name and t.is_alive()]
+
+
+async def test_a_protocol_that_fails_holds_up_no_later_message(caplog):
+    class Mute(Native):
+        def error(self, error, message):
+            raise RuntimeError("no words for it")
+
+    router = SocketRouter(protocols=(Mute(),))
+
+    @router.route("FAIL")
+    async def on_fail(socket):
+        raise ValueError("never told")
+
+    router.route("NEXT")(lambda socket: "next")
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "FAIL", "ref": 1})
+        assert (await client.ask({"type": "NEXT", "ref": 2}))["data"] == "next"
+    assert "Handling 'FAIL' failed" in caplog.text

@@ -239,11 +239,12 @@ async def test_a_generator_that_will_not_be_cancelled_is_closed():
         assert await client.receive_nothing()
 
 
-async def test_the_cleanup_after_a_cancel_is_not_interrupted_by_a_disconnect():
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_the_cleanup_after_a_cancel_is_not_interrupted_by_a_disconnect(concurrent):
     cleaned = []
     router = SocketRouter()
 
-    @router.route("GO")
+    @router.route("GO", concurrent=concurrent)
     async def on_go(socket):
         try:
             yield 1
@@ -619,6 +620,24 @@ async def test_a_thread_that_outlives_everything_still_closes_its_generator(
     assert not closed
     gate.set()
     await until(lambda: closed)
+    assert "sockets-lane" in closed[0]
+
+
+async def test_a_generator_is_closed_though_no_thread_is_free_for_it_in_time(settings):
+    settings.SOCKETS = {"LANES": 1, "LANE_WAIT": 0.05}
+    gate = threading.Event()
+    router, closed = counting("def", pause=0.001)
+    router.route("BLOCK")(lambda socket: gate.wait(5))
+    async with client_of(router) as client, client_of(router) as other:
+        await client.ask({"type": "COUNT", "ref": 1, "to": 10**6})
+        await other.send_json_to({"type": "BLOCK", "ref": 1})
+        await asyncio.sleep(0.2)  # neither for its next item nor for its end is a thread free
+        assert not closed
+        gate.set()
+        while (frame := await client.receive_json_from())["status"] == 206:
+            pass
+        assert frame["status"] == 503
+    assert len(closed) == 1
     assert "sockets-lane" in closed[0]
 
 
