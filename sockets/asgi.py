@@ -18,8 +18,8 @@ from .brokers import make_broker
 from .exceptions import DeclarationError
 from .hub import connection
 from .mounts import find_router
-from .outbox import Send
 from .scope import Scope
+from .writer import Send
 
 Application = Callable[[Scope, Any, Send], Awaitable[None]]
 

@@ -30,13 +30,13 @@ from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
 from .messages import Answer, Message, Ref, answer_of, check_size, current_message
-from .outbox import Send
 from .routes import Route
 from .scope import Scope
 from .socket import NOT_LOGGED_IN, ClientSocket
 from .streams import send_parts
 from .strikes import Strikes
 from .sync import finish
+from .writer import Send
 
 logger = logging.getLogger("sockets")
 
@@ -274,16 +274,17 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             else:
                 self._answers.send(message, *answer_of(value))
         except BaseException as fault:
-            if message.cancelled or self._is_ending(fault):
+            if self._is_ending(fault, message):
                 raise
             self._report(message, fault)
-        if self._outbox.writer is not None:
+        if self._outbox.writing is not None:
             await self._outbox.drain()
 
-    def _is_ending(self, fault: BaseException) -> bool:
-        """Whether a fault is the end of the connection or the process, and no user's own."""
+    def _is_ending(self, fault: BaseException, message: Message | None = None) -> bool:
+        """Whether a fault ends the message, the connection or the process, and is no user's own."""
         if isinstance(fault, asyncio.CancelledError):
-            return self._mailbox.stopping or bool(self._reader.cancelling())
+            stopped = self._mailbox.stopping or (message is not None and message.cancelled)
+            return stopped or bool(self._reader.cancelling())
         return isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
     async def _send_parts(self, message: Message, stream: Any) -> None:

@@ -55,7 +55,7 @@ class Lanes:
         with self.lock:
             if self._idle:
                 self._idle.pop().inbox.put(call)
-            elif len(self._threads) < self.size and not self._stopping:
+            elif len(self._threads) < self.size or self._stopping:  # late ones end by themselves
                 thread = LaneThread(self, call, f"sockets-lane-{len(self._threads)}")
                 self._threads.append(thread)
                 thread.start()

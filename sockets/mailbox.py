@@ -56,7 +56,8 @@ class Mailbox:
         self._max_concurrent = max_concurrent
         self._handle = handle
         self._on_overdue = on_overdue
-        self._untouched = copy_context()
+        self._beginning = self.context
+        """What the connect hooks left in the context, and no function yet."""
         self._opened = False
         self._free = False  # to run a job as it is posted
         self._running: Job | None = None
@@ -134,8 +135,9 @@ class Mailbox:
     async def stop(self, grace: float, *, finish: bool) -> None:
         """Begin nothing more; end what runs, or with `finish` let it end by itself.
 
-        Threads are waited for. What still runs after `grace` seconds, and with `finish` another
-        one to be ended in, is left alone.
+        Threads are waited for, and so is what a cancelled job still does. What runs on after
+        `grace` seconds, and with `finish` another one to be ended in, is cancelled once more
+        and left alone.
         """
         self.stopping, self._free = True, False
         self.waiting.clear()
@@ -144,15 +146,23 @@ class Mailbox:
             tasks.add(self._worker)
         if finish and tasks:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
-            grace = 1.0
+        for task in tasks - self._ending():
+            task.cancel()
         with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                for task in tasks:
-                    task.cancel()
+            async with asyncio.timeout(1.0 if finish else grace):
                 if tasks:
                     await asyncio.wait(tasks)
                 if self._lane is not None:
                     await self._lane.idle()
+        for task in tasks:
+            task.cancel()
+
+    def _ending(self) -> set[asyncio.Task[None]]:
+        """The tasks whose job was cancelled already, and may be cleaning up."""
+        ending = {task for message, (_, task) in self._beside.items() if message.cancelled}
+        if self._worker is not None and self._running is not None and self._running[0].cancelled:
+            ending.add(self._worker)
+        return ending
 
     def _start(self, running: Coroutine[Any, Any, None], job: Job | None = None) -> None:
         # The first step is made by hand, so that only a job that waits costs another task.
@@ -190,10 +200,12 @@ class Mailbox:
         if not await opening:
             return
         self._opened = True
+        self._beginning = copy_context()
         self._free = self._worker is None  # else once it has run what waits
         for job in tuple(self.waiting):
-            if job[1].concurrent and self._start_beside(*job):
+            if job[1].concurrent:
                 self.waiting.remove(job)
+                self._start_beside(*job)
 
     async def _settle(self) -> None:
         """Take back the cancellation of one job, and wait for the thread that it left behind."""
@@ -205,6 +217,12 @@ class Mailbox:
     def _keep(self, message: Message, route: Route) -> bool:
         if len(self.waiting) >= self._max_waiting:
             return False
+        # Concurrent ones wait for the opening only, and then begin together.
+        if (
+            route.concurrent
+            and sum(job[1].concurrent for job in self.waiting) >= self._max_concurrent
+        ):
+            return False
         self.waiting.append((message, route))
         return True
 
@@ -212,7 +230,7 @@ class Mailbox:
         if len(self._beside) >= self._max_concurrent:
             return False
         running = self._run_beside(message, route)
-        task = asyncio.get_running_loop().create_task(running, context=self._untouched.copy())
+        task = asyncio.get_running_loop().create_task(running, context=self._beginning.copy())
         self._beside[message] = route, task
         task.add_done_callback(lambda _: self._beside.pop(message))
         if not self.watched:

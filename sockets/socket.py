@@ -33,13 +33,14 @@ from .exceptions import CloseCode, Disconnected, LanesBusy
 from .hub import Hub
 from .member import Member
 from .messages import check_status, current_message
-from .outbox import Outbox, Send
+from .outbox import Outbox
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
 from .senders import send
 from .sessions import SessionChanges
 from .sync import DONE, dual, is_beneath_thread
 from .window import Window
+from .writer import Send
 
 if TYPE_CHECKING:
     from .models import Socket

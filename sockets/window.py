@@ -6,8 +6,8 @@ from typing import Any
 
 from .backlog import Event, event_of
 from .messages import Frame
-from .outbox import Send
 from .sync import finish_future
+from .writer import Send
 
 
 def pushes_back(loop: asyncio.AbstractEventLoop) -> bool:

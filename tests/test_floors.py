@@ -10,9 +10,9 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf encoding faults signals",
-    1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
-    "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ "
-    "protocols.base protocols.native built_in attributes declaration",
+    1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
+    "sessions geoip layers schemas patterns arguments routes consumer mailbox scope "
+    "protocols.__init__ protocols.base protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
@@ -28,9 +28,11 @@ WITHIN_A_FLOOR = {
     "conf": "exceptions",
     "faults": "exceptions",
     "messages": "exceptions",
-    "outbox": "backlog lanes sync",
+    "writer": "backlog sync",
+    "outbox": "backlog lanes sync writer",
     "fanout": "backlog outbox",
-    "window": "backlog outbox sync",
+    "window": "backlog sync writer",
+    "streams": "sync",
     "heartbeat": "members",
     "answers": "outbox protocols.base sync",
     "arguments": "schemas",

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from sockets import RoutedSocketHandler, heartbeat, member, outbox
+from sockets import RoutedSocketHandler, heartbeat, member, writer
 from sockets.hub import Hub
 from sockets.protocols.native import Native
 
@@ -136,7 +136,7 @@ async def test_a_look_that_fails_stops_no_other(caplog):
 
 
 async def test_a_client_that_takes_nothing_while_its_handler_waits_is_closed(monkeypatch):
-    monkeypatch.setattr(outbox, "WRITE_DEADLINE", 0.1)
+    monkeypatch.setattr(writer, "WRITE_DEADLINE", 0.1)
     codes, progress = [], []
 
     class Pouring(RoutedSocketHandler):
@@ -164,7 +164,7 @@ async def test_a_client_that_takes_nothing_while_its_handler_waits_is_closed(mon
 
 
 async def test_a_client_that_takes_a_little_now_and_then_stays(monkeypatch):
-    monkeypatch.setattr(outbox, "WRITE_DEADLINE", 0.2)
+    monkeypatch.setattr(writer, "WRITE_DEADLINE", 0.2)
     server = Server()
     gate, take = asyncio.Semaphore(1), server.send
 

@@ -248,6 +248,16 @@ async def test_stopping_gives_up_on_a_thread_that_does_not_return():
     assert await future
 
 
+async def test_what_waits_behind_a_thread_that_did_not_return_in_time_runs_all_the_same():
+    lanes = Lanes(asyncio.get_running_loop(), size=1, wait=0.05)
+    lane, gate = Lane(lanes), threading.Event()
+    lane.submit(gate.wait, 2)
+    late = asyncio.wrap_future(lane.submit(thread_name))
+    await lanes.stop(0.05)
+    gate.set()
+    assert "sockets-lane" in await asyncio.wait_for(late, 1)
+
+
 async def test_a_message_cancelled_while_it_waits_for_a_thread_holds_up_no_other(settings):
     settings.SOCKETS = {"LANES": 1}
     gate = threading.Event()

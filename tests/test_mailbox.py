@@ -5,8 +5,10 @@ import threading
 import time
 
 import pytest
+from django.utils import translation
 
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.protocols.native import Native
 
 from .clients import client_of
 from .conftest import until
@@ -158,8 +160,72 @@ async def test_concurrent_messages_wait_for_accept_too():
             await client.send_json_to({"type": "BESIDE", "ref": ref})
         await asyncio.sleep(0.02)
         assert ran == []
+        error = await client.receive_json_from()
+        assert (error["status"], error["ref"]) == (429, 2)
         gate.set()
-        assert {(await client.receive_json_from())["ref"] for _ in range(2)} == {1, 2}
+        assert (await client.receive_json_from())["ref"] == 1
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_what_connect_hooks_set_in_their_context_is_there_for_every_message(
+    concurrent, colour
+):
+    router = SocketRouter()
+
+    @router.connect
+    def on_open(socket):
+        translation.activate("de")
+
+    if colour == "def":
+
+        @router.route("ASK", concurrent=concurrent)
+        def on_ask(socket):
+            return translation.get_language()
+
+    else:
+
+        @router.route("ASK", concurrent=concurrent)
+        async def on_ask(socket):
+            return translation.get_language()
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "ASK", "ref": 1}))["data"] == "de"
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_concurrent_answers_come_when_they_are_ready_and_ordered_ones_in_their_order(colour):
+    router = SocketRouter()
+    gate = threading.Event()
+
+    if colour == "def":
+
+        @router.route("BESIDE", concurrent=True)
+        def on_beside(socket, ref):
+            gate.wait(5)
+            return ref
+
+    else:
+
+        @router.route("BESIDE", concurrent=True)
+        async def on_beside(socket, ref):
+            while not gate.is_set():
+                await asyncio.sleep(0.005)
+            return ref
+
+    @router.route("ORDERED")
+    async def on_ordered(socket, ref):
+        await asyncio.sleep(0.01 if ref % 2 else 0)
+        return ref
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "BESIDE", "ref": "first"})
+        for ref in range(6):
+            await client.send_json_to({"type": "ORDERED", "ref": ref})
+        assert [(await client.receive_json_from())["ref"] for _ in range(6)] == list(range(6))
+        gate.set()
+        assert (await client.receive_json_from())["ref"] == "first"
 
 
 def waiting(**options):
@@ -331,3 +397,21 @@ async def test_no_task_is_left_when_the_client_is_gone():
         assert len(asyncio.all_tasks()) > len(before) + 5
     assert asyncio.all_tasks() == before
     assert not [t for t in threading.enumerate() if "sockets-lane" in t.name and t.is_alive()]
+
+
+async def test_a_protocol_that_fails_holds_up_no_later_message(caplog):
+    class Mute(Native):
+        def error(self, error, message):
+            raise RuntimeError("no words for it")
+
+    router = SocketRouter(protocols=(Mute(),))
+
+    @router.route("FAIL")
+    async def on_fail(socket):
+        raise ValueError("never told")
+
+    router.route("NEXT")(lambda socket: "next")
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "FAIL", "ref": 1})
+        assert (await client.ask({"type": "NEXT", "ref": 2}))["data"] == "next"
+    assert "Handling 'FAIL' failed" in caplog.text

@@ -1,6 +1,7 @@
 """Logins, logouts and deletions, and the sockets that they concern."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -28,12 +29,31 @@ pytestmark = [
     pytest.mark.usefixtures("closing_connections"),
 ]
 
+closed: list[str] = []
+"""The threads in which streams were closed."""
+
 
 class Watched(RoutedSocketHandler):
     async def on_ask(self):
         return self.user.pk
 
-    routes = (("ASK", "on_ask"),)
+    async def on_stream(self):
+        try:
+            while True:
+                yield 1
+                await asyncio.sleep(0.01)
+        finally:
+            closed.append(threading.current_thread().name)
+
+    def on_stream_sync(self):
+        try:
+            while True:
+                yield 1
+                time.sleep(0.01)
+        finally:
+            closed.append(threading.current_thread().name)
+
+    routes = (("ASK", "on_ask"), ("STREAM", "on_stream"), ("STREAM_SYNC", "on_stream_sync"))
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +120,22 @@ async def test_a_logout_closes_the_sockets_of_its_session_and_no_others(ann):
         async with asyncio.timeout(2):
             while await rows_of(session.session_key):
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("type", ["STREAM", "STREAM_SYNC"])
+async def test_a_logout_ends_the_streams_of_its_session(ann, type):
+    closed.clear()
+    session = await sync_to_async(session_of)(ann)
+    async with tab(session, user=ann) as client:
+        assert (await client.ask({"type": type, "ref": 1}))["status"] == 206
+        await sync_to_async(logout)(request_in(session))
+        while (frame := await client.receive_json_from()).get("status") == 206:
+            pass
+        assert frame["type"] == "RECONNECT"
+        assert await client.next_close() == 4401
+        await until(lambda: closed)
+    assert len(closed) == 1
+    assert ("sockets-lane" in closed[0]) == (type == "STREAM_SYNC")
 
 
 async def test_an_async_logout_does_the_same(ann):

@@ -537,6 +537,27 @@ async def test_a_client_that_does_not_read_and_vanishes_frees_its_handler(server
     await load_is_back(server, before)
 
 
+@pytest.mark.parametrize("type", ["STREAM", "STREAM_SYNC"])
+async def test_a_stream_of_100_mb_to_a_client_that_reads_slowly_costs_next_to_nothing(server, type):
+    token, chunks, costs = new_token(), 1000, []
+    async with server.client("/bench/") as reader:
+        await reader.tell("HELLO")  # daphne holds back for clients that answer its questions
+        before = server.memory
+        await reader.send({"type": type, "ref": "big", "token": token, "chunks": chunks})
+        for number in range(chunks):
+            while (frame := await reader.receive())["type"] == "PING":
+                await reader.send({"type": "PING"})
+            assert (frame["status"], frame["data"]["number"]) == (206, number)
+            await asyncio.sleep(0.002)
+            if number % 50 == 0:
+                costs.append(server.memory - before)
+                ahead = await chunks_sent(server, token) - number
+                assert ahead < chunks / 4
+        assert (await reader.receive())["status"] == 200
+    assert max(costs) < ALLOWED
+    await has_ended(server, token)
+
+
 async def has_stalled(server: Server, token: str) -> None:
     """Wait until the handler sends no more, which must be before its last chunk.
 

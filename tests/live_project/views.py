@@ -112,6 +112,24 @@ class Bench(View):
         finally:
             ended.append(token)
 
+    @socket.route("STREAM", timeout=None)
+    async def on_stream(socket, *, token: str, chunks: int):
+        try:
+            for number in range(chunks):
+                sent[token] = number
+                yield {"number": number, "padding": PADDING}
+        finally:
+            ended.append(token)
+
+    @socket.route("STREAM_SYNC", timeout=None)
+    def on_stream_sync(socket, *, token: str, chunks: int):
+        try:
+            for number in range(chunks):
+                sent[token] = number
+                yield {"number": number, "padding": PADDING}
+        finally:
+            ended.append(token)
+
 
 class Crowd(View):
     """Is sent broadcasts of 100 kB by any of its clients."""
