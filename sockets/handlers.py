@@ -89,7 +89,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _start(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
-        self._strikes = Strikes(self.max_strikes)
+        self._strikes: Strikes | None = None
         self._hooked = False
         self._layer: LayerEvents | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -225,6 +225,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
         self._answers.fail(message, fault)
+        if self._strikes is None:
+            self._strikes = Strikes(self.max_strikes)
         if self._strikes.add(self._loop.time()):
             self._close(fault.close_code, fault.details)
 
@@ -307,7 +309,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             if self._hooked:
                 await self._run_disconnect_hooks(event)
         finally:
-            self._member.leave()
+            self._member.end()
             if self._registered:
                 self._hub.registry.remove(self.row)
             if self._layer is not None:

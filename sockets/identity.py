@@ -27,7 +27,7 @@ CHUNK = 10_000
 Query = QuerySet[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The session and the user that a connection came with; empty where it has none."""
 
@@ -42,6 +42,8 @@ class Identity:
     @classmethod
     def of(cls, scope: Scope) -> "Identity":
         session, user = scope.get("session"), get_user(scope)
+        if session is None and not user.is_authenticated:
+            return NOBODY
         key = getattr(session, "session_key", None) or ""
         if not (key.isascii() and key.isprintable()):
             key = ""  # no database can hold it
@@ -71,6 +73,10 @@ class Identity:
         if self.user_pk is not None:
             places.add(("user", str(self.user_pk)))
         return places
+
+
+NOBODY = Identity()
+"""Whose most connections without a session are."""
 
 
 def storable_key(session_key: str) -> str:

@@ -23,8 +23,9 @@ class Lane(Executor):
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self._busy = False
-        self._waiting: list[Call] = []
-        self.used: list[LaneThread] = []
+        # Tuples, for the empty one takes no memory: few lanes are ever used, and for one call.
+        self._waiting: tuple[Call, ...] = ()
+        self.used: tuple[LaneThread, ...] = ()
         """Threads that ran a call here since the last `release`."""
         self._idle: asyncio.Future[None] | None = None
 
@@ -32,7 +33,7 @@ class Lane(Executor):
         call = Call(self, functools.partial(function, *args, **kwargs))
         with self.lanes.lock:
             if self._busy:
-                self._waiting.append(call)
+                self._waiting += (call,)
                 return call.future
             self._busy = True
         self.lanes.lend(call)
@@ -42,13 +43,14 @@ class Lane(Executor):
         """Keep the thread's database connections open until `release`."""
         if thread not in self.used:
             with self.lanes.lock:
-                self.used.append(thread)
+                self.used += (thread,)
                 thread.held += 1
 
     def ended(self) -> None:
         """Go on with the next call, if one waits."""
         with self.lanes.lock:
-            following = self._waiting.pop(0) if self._waiting else None
+            following = self._waiting[0] if self._waiting else None
+            self._waiting = self._waiting[1:]
             self._busy = following is not None
             idle = None if self._busy else self._idle
         if following is not None:
@@ -61,7 +63,7 @@ class Lane(Executor):
         with self.lanes.lock:
             for thread in self.used:
                 thread.held -= 1
-            self.used.clear()
+            self.used = ()
 
     async def idle(self) -> None:
         """Wait until no call runs or waits here."""

@@ -10,6 +10,7 @@ from .lane import Lane, lane_of
 from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
+from .sync import finish_future
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
 Opening = Callable[[], Coroutine[Any, Any, bool]]
@@ -27,6 +28,12 @@ class Mailbox:
     One worker task handles the ordered ones, first of all `opening`; each concurrent one has
     a task and a lane of its own. Until `opening` has returned True nothing else runs.
     """
+
+    __slots__ = (
+        *("lanes", "stopping", "waiting", "watched"),
+        *("_beside", "_context", "_handle", "_idle", "_lane", "_loop", "_max_concurrent"),
+        *("_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts", "_worker"),
+    )
 
     def __init__(
         self,
@@ -54,12 +61,11 @@ class Mailbox:
         self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
         self._idle: asyncio.Future[None] | None = None
         self._opened = False
-        self._worker: asyncio.Task[None]
 
     def start(self, opening: Opening) -> None:
         self._context = copy_context()
         self._loop = asyncio.get_running_loop()
-        self._worker = self._loop.create_task(self._work(opening), context=self._context)
+        self._worker: asyncio.Task[None] = self._loop.create_task(self._work(opening), context=self._context)
 
     def post(self, message: Message, route: Route) -> bool:
         """Take a job, or refuse it with False: too many wait or run already."""
@@ -107,17 +113,22 @@ class Mailbox:
         one to be ended in, is left alone.
         """
         self.stopping = True
+        self._opened = False
         self.waiting.clear()
         tasks = {self._worker, *(task for _, task in self._beside.values())}
+        idle: set[asyncio.Task[None]] = set()
         if self._idle is not None:
-            self._idle = None
-            self._worker.cancel()
+            finish_future(self._idle)
+            self._idle, idle = None, {self._worker}
         if finish:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
+        for task in tasks - idle:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=1.0 if finish else grace)
+        if self._worker.done() and not self._beside:
+            # No cycle is left to the garbage collector.
+            del self._handle, self._on_overdue, self._worker
 
     async def _work(self, opening: Opening) -> None:
         lane = self._lane

@@ -77,7 +77,7 @@ class ClientSocket(Attributes):
         self._outbox = self._make_outbox(send)
         self._calls = Calls()
         self._member = Member(self, hub)
-        self._answers = Answers(self._protocol, self._outbox, self._close_unread)
+        self._answers = Answers(self._protocol, self._outbox)
         self._accepting = self._accepted = self._registered = self._unheard = False
         self._closed: int | None = None
         self._reader: asyncio.Task[Any] | None = asyncio.current_task()
@@ -323,6 +323,8 @@ class ClientSocket(Attributes):
 
     def _follow_login(self) -> None:
         """Be whose the session is now, if a function logged somebody in or out."""
+        if self._closed is not None:
+            return
         earlier = self._member.identity.user_pk
         self._member.settle()
         if earlier not in (None, self._member.identity.user_pk):
