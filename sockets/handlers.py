@@ -49,6 +49,8 @@ GRACE = 3.0
 SHOWN = 80
 """Characters of a client's text that an error repeats."""
 
+GONE: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
+"""How a connection ended of which the server does not say it."""
 STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
 
 
@@ -80,7 +82,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         async with connection() as (hub, lane):
             self._begin(scope, send, hub)
             self._start(lane)
-            event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
+            event = GONE
             try:
                 event = await self._read(receive)
             finally:
@@ -106,7 +108,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""
-        limit = asyncio.timeout(HANDSHAKE)
+        limit = asyncio.timeout(None if self._declared.opens_at_once else HANDSHAKE)
         try:
             async with limit:
                 self._check_login()
@@ -322,7 +324,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             await self._hub.registry.deactivate(self.row)
         if hooks or self._session_changes:
             # On a lane of their own: a handler's thread may still be busy on this one's.
-            async with lane_of(self._mailbox.lanes):
+            with lane_of(self._mailbox.lanes):
                 hooks = [*hooks, save_session]
                 await run_disconnect_hooks(hooks, self, event, GRACE, self._where())
 

@@ -41,9 +41,10 @@ class Identity:
 
     @classmethod
     def of(cls, scope: Scope) -> "Identity":
-        session, user = scope.get("session"), get_user(scope)
-        if session is None and not user.is_authenticated:
+        session = scope.get("session")
+        if session is None and scope.get("user") is None:
             return NOBODY
+        user = get_user(scope)
         key = getattr(session, "session_key", None) or ""
         if not (key.isascii() and key.isprintable()):
             key = ""  # no database can hold it

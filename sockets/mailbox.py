@@ -65,7 +65,8 @@ class Mailbox:
     def start(self, opening: Opening) -> None:
         self._context = copy_context()
         self._loop = asyncio.get_running_loop()
-        self._worker: asyncio.Task[None] = self._loop.create_task(self._work(opening), context=self._context)
+        work = self._work(opening)
+        self._worker: asyncio.Task[None] = self._loop.create_task(work, context=self._context)
 
     def post(self, message: Message, route: Route) -> bool:
         """Take a job, or refuse it with False: too many wait or run already."""
@@ -192,7 +193,7 @@ class Mailbox:
         return True
 
     async def _run_beside(self, message: Message, route: Route) -> None:
-        async with lane_of(self.lanes) as lane:
+        with lane_of(self.lanes) as lane:
             try:
                 await self._handle(message, route)
             finally:

@@ -43,7 +43,7 @@ class Watch:
             self._work.cancel()
 
     async def _look_often(self) -> None:
-        async with lane_of(self._lanes) as lane:
+        with lane_of(self._lanes) as lane:
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(EVERY):
