@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, ClassVar
+from typing import Any
 
 from .arguments import Groups
 from .backlog import Event
@@ -63,7 +63,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     __slots__ = (
         "_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes", "_surely_small",
     )  # fmt: skip
-    _declared: ClassVar[Declaration]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,10 +1,10 @@
 """One connection as broadcasts find it: the places where it is, and what they may do to it."""
 
 import uuid
-from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.utils import timezone
 
 from .backlog import Parcel, event_of
@@ -108,7 +108,8 @@ class Member:
             return
         session = self._socket.scope["session"]
         session._session_key = key
-        self._change_identity(replace(self.identity, session_key=key, session_found=True))
+        moved = msgspec.structs.replace(self.identity, session_key=key, session_found=True)
+        self._change_identity(moved)
 
     def probe(self, wait: float) -> None:
         """Ask the client for a sign of life, and close if none comes within `wait` seconds."""

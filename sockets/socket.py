@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
@@ -29,6 +29,7 @@ from .broadcasts import (
     plain_text,
 )
 from .calls import Calls
+from .declaration import Declaration
 from .exceptions import CloseCode, Disconnected, LanesBusy
 from .hub import Hub
 from .member import Member
@@ -63,6 +64,7 @@ class ClientSocket(Attributes):
         "_loop_thread", "_member", "_outbox", "_protocol", "_reader", "_registered",
         "_subprotocol", "_unheard", "_window", "scope",
     )  # fmt: skip
+    _declared: ClassVar[Declaration]
     _session_changes: SessionChanges | None = None
     _unheard: bool
     """Whether the client's next frame is news: none came since somebody looked, or asked."""
@@ -265,7 +267,8 @@ class ClientSocket(Attributes):
         if self._accepting or self._closed is not None:
             return
         self._accepting = True
-        self._member.settle()
+        if not self._declared.opens_at_once:  # a connect hook may have logged somebody in
+            self._member.settle()
         if self.tracked:
             self._registered = True
             await self._hub.registry.add(self.row)
