@@ -1,7 +1,7 @@
 """The answers to one connection's messages: exactly one that ends each."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from .exceptions import HandlerFault, SocketError
@@ -14,18 +14,15 @@ logger = logging.getLogger("sockets")
 
 
 class Answers:
-    """Sends the answers of one connection, and knows which messages wait for theirs.
+    """Sends the answers of one connection, and knows which messages wait for theirs."""
 
-    `on_unread` is called when errors pile up that the client does not read: nothing else
-    holds back one that provokes more of them.
-    """
+    __slots__ = ("_outbox", "_protocol", "open")
 
-    def __init__(self, protocol: Protocol, outbox: Outbox, on_unread: Callable[[], object]) -> None:
+    def __init__(self, protocol: Protocol, outbox: Outbox) -> None:
         self.open: dict[Ref | None, Message] = {}
         """The messages that wait for their answer, by ref."""
         self._protocol = protocol
         self._outbox = outbox
-        self._on_unread = on_unread
 
     def send(self, message: Message, data: Any, status: int = 200, headers: Any = None) -> None:
         """Send what a route returned, unless the message has its answer already."""
@@ -49,16 +46,12 @@ class Answers:
         """Send an ERROR as the answer, unless the message has one already."""
         if not message.answered:
             self.end(message, self._encode(message, error))
-            self._check_unread()
+            self._outbox.check()
 
     def tell(self, message: Message, error: SocketError) -> None:
         """Send an ERROR that answers nothing."""
         self._outbox.send(self._encode(message, error))
-        self._check_unread()
-
-    def _check_unread(self) -> None:
-        if self._outbox.overfull:
-            self._on_unread()
+        self._outbox.check()
 
     def _encode(self, message: Message, error: SocketError) -> Frame | None:
         try:

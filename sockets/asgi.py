@@ -9,6 +9,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.apps import apps
 from django.conf import settings
+from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.core.asgi import get_asgi_application as get_django_application
 from django.http import Http404
 from django.urls import URLPattern, re_path, resolve
@@ -77,7 +78,8 @@ async def serve_view(scope: Scope, receive: Any, send: Send) -> None:
     path = scope["path"]
     if path.startswith(f"{prefix}/"):
         path = path.removeprefix(prefix)
-    language = translation.get_language_from_path(path) if settings.USE_I18N else None
+    prefixed = settings.USE_I18N and is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]
+    language = translation.get_language_from_path(path) if prefixed else None
     with translation.override(language) if language else nullcontext():
         try:
             match = resolve(path)
@@ -92,7 +94,7 @@ async def serve_view(scope: Scope, receive: Any, send: Send) -> None:
             "url_route": {"args": match.args, "kwargs": match.kwargs},
             "view_initkwargs": getattr(match.func, "view_initkwargs", {}),
         }
-        await router.Handler.as_asgi()(scope, receive, send)
+        await router.Handler()(scope, receive, send)
 
 
 async def serve_lifespan(scope: Scope, receive: Any, send: Send) -> None:

@@ -10,6 +10,8 @@ from .messages import CALL_PREFIX, Answer, Message, Ref, current_message
 class Calls:
     """The calls of one connection that the client has not answered yet."""
 
+    __slots__ = ("_number", "_pending")
+
     def __init__(self) -> None:
         self._number = 0
         self._pending: dict[Ref, tuple[asyncio.Future[Any], Message | None]] = {}

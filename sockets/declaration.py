@@ -78,6 +78,8 @@ class Declaration:
         self.disconnect_hooks = [bind(hook, DISCONNECT_WORDS) for hook in self.disconnect]
         self.groups = tuple(handler.groups or ())
         self.uses_layer = handler.uses_channel_layer or bool(self.groups)
+        self.opens_at_once = not self.connect_hooks and not self.uses_layer
+        """Whether a handshake waits for nothing that takes long."""
         self._event_routes: dict[str, Route] = {}
 
     def event_route(self, event: dict[str, Any]) -> Route | None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, ClassVar
+from typing import Any
 
 from .arguments import Groups
 from .backlog import Event
@@ -50,6 +50,8 @@ GRACE = 3.0
 SHOWN = 80
 """Characters of a client's text that an error repeats."""
 
+GONE: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
+"""How a connection ended of which the server does not say it."""
 STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
 
 
@@ -63,7 +65,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         *("_found", "_gone", "_hooked", "_layer", "_mailbox", "_patience", "_strikes"),
         "_surely_small",
     )  # fmt: skip
-    _declared: ClassVar[Declaration]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -82,7 +83,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         async with connection() as (hub, lane):
             self._begin(scope, send, hub)
             self._start(lane)
-            event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
+            event = GONE
             try:
                 self._go_on(self._open_and_read(receive))
                 event = await self._gone
@@ -92,7 +93,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _start(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
-        self._strikes = Strikes(self.max_strikes)
+        self._strikes: Strikes | None = None
         self._hooked = False
         self._layer: LayerEvents | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -109,7 +110,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""
-        limit = asyncio.timeout(HANDSHAKE)
+        limit = asyncio.timeout(None if self._declared.opens_at_once else HANDSHAKE)
         try:
             async with limit:
                 self._check_login()
@@ -256,6 +257,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""
         self._answers.fail(message, fault)
+        if self._strikes is None:
+            self._strikes = Strikes(self.max_strikes)
         if self._strikes.add(self._loop.time()):
             self._close(fault.close_code, fault.details)
 
@@ -340,7 +343,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             if self._hooked:
                 await self._run_disconnect_hooks(event)
         finally:
-            self._member.leave()
+            self._member.end()
             if self._registered:
                 self._hub.registry.remove(self.row)
             if self._layer is not None:
@@ -353,7 +356,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             await self._hub.registry.deactivate(self.row)
         if hooks or self._session_changes:
             # On a lane of their own: a handler's thread may still be busy on this one's.
-            async with lane_of(self._mailbox.lanes):
+            with lane_of(self._mailbox.lanes):
                 hooks = [*hooks, save_session]
                 await run_disconnect_hooks(hooks, self, event, GRACE, self._where())
 

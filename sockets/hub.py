@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Collection
 from concurrent.futures import Future
-from contextvars import Context, ContextVar, Token
+from contextvars import Context
 from typing import Any, ClassVar
 
 from asgiref.sync import AsyncToSync
@@ -17,7 +17,7 @@ from .brokers import make_broker
 from .conf import get_settings
 from .fanout import FanOut
 from .heartbeat import Heartbeat
-from .lane import Lane, lane_of
+from .lane import Lane, current_lane, lane_of
 from .lanes import Lanes
 from .mailbox import Timeouts
 from .members import Members
@@ -49,7 +49,9 @@ class Hub:
         self.connections = 0
         self.timeouts = Timeouts(loop)
         self.lanes = Lanes(loop, settings.LANES, settings.LANE_WAIT)
-        lanes = self.lanes if _is_outermost(loop) else None
+        self.outermost = _is_outermost(loop)
+        """Whether no thread waits for what the loop runs."""
+        lanes = self.lanes if self.outermost else None
         self.registry = Registry(loop, lanes, self.id)
         self.members = Members(loop)
         self.watch = Watch(self.members, lanes)
@@ -154,10 +156,6 @@ def address_of(process_id: uuid.UUID) -> str:
     return f"sockets.{process_id.hex}"
 
 
-Entered = tuple[Hub, Lane | None]
-_entered: ContextVar[Entered | None] = ContextVar("entered", default=None)
-
-
 class connection:
     """The hub, and a lane for what the block calls synchronously.
 
@@ -166,33 +164,30 @@ class connection:
     then runs synchronous code on the thread that waits, which has the test's transaction.
     """
 
-    __slots__ = ("_hub", "_lane_of", "_token")
+    # No generator: every connection keeps one of these as long as it lives.
+    __slots__ = ("_hub", "_lane")
 
-    async def __aenter__(self) -> Entered:
-        self._token: Token[Entered | None] | None = None
-        self._hub = hub = Hub.current()
-        entered = _entered.get()
-        if entered is not None and entered[0] is hub:
-            return entered
+    async def __aenter__(self) -> tuple[Hub, Lane | None]:
+        self._hub: Hub | None = None
+        hub, lane = Hub.current(), current_lane.get()
+        if lane is not None and lane.lanes is hub.lanes:
+            return hub, lane
+        self._hub = hub
         hub.connections += 1
         try:
             await hub.listening()
         except BaseException:
             await hub.leave()
             raise
-        self._lane_of = lane_of(hub.lanes if _is_outermost(hub.loop) else None)
-        entered = hub, await self._lane_of.__aenter__()
-        self._token = _entered.set(entered)
-        return entered
+        self._lane = lane_of(hub.lanes if hub.outermost else None)
+        return hub, self._lane.__enter__()
 
     async def __aexit__(self, *fault: Any) -> None:
-        if self._token is None:
-            return
-        _entered.reset(self._token)
-        try:
-            await self._lane_of.__aexit__(*fault)
-        finally:
-            await self._hub.leave()
+        if self._hub is not None:
+            try:
+                self._lane.__exit__(*fault)
+            finally:
+                await self._hub.leave()
 
 
 def _is_outermost(loop: asyncio.AbstractEventLoop) -> bool:

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+import msgspec
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
@@ -27,8 +27,7 @@ CHUNK = 10_000
 Query = QuerySet[Any, Any]
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """The session and the user that a connection came with; empty where it has none."""
 
     session_key: str = ""
@@ -41,7 +40,10 @@ class Identity:
 
     @classmethod
     def of(cls, scope: Scope) -> "Identity":
-        session, user = scope.get("session"), get_user(scope)
+        session = scope.get("session")
+        if session is None and scope.get("user") is None:
+            return NOBODY
+        user = get_user(scope)
         key = getattr(session, "session_key", None) or ""
         if not (key.isascii() and key.isprintable()):
             key = ""  # no database can hold it
@@ -71,6 +73,10 @@ class Identity:
         if self.user_pk is not None:
             places.add(("user", str(self.user_pk)))
         return places
+
+
+NOBODY = Identity()
+"""Whose most connections without a session are."""
 
 
 def storable_key(session_key: str) -> str:

@@ -4,35 +4,51 @@ import asyncio
 import functools
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 from .lanes import Call, Lanes, LaneThread
 from .sync import finish_future
 
 
-class Lane(Executor):
+class Lane:
     """Runs what one connection, or one concurrent message, submits: one call at a time.
 
     Each call goes to whichever thread is free, so that a handler that waits keeps none.
+    Entered, it takes the thread-sensitive calls that are made in the block.
     """
 
-    __slots__ = ("_busy", "_idle", "_waiting", "lanes", "used")
+    __slots__ = ("_busy", "_idle", "_left", "_outer", "_shared", "_waiting", "lanes", "used")
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self._busy = False
-        self._waiting: list[Call] = []
-        self.used: list[LaneThread] = []
+        self._left = False
+        # Tuples, for the empty one takes no memory: few lanes are ever used, and for one call.
+        self._waiting: tuple[Call, ...] = ()
+        self.used: tuple[LaneThread, ...] = ()
         """Threads that ran a call here since the last `release`."""
         self._idle: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> "Lane":
+        self._shared = SHARED.set(ON_LANE)
+        self._outer = current_lane.set(self)
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._left = True
+        self.release()
+        current_lane.reset(self._outer)
+        SHARED.reset(self._shared)
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         call = Call(self, functools.partial(function, *args, **kwargs))
         with self.lanes.lock:
             if self._busy:
-                self._waiting.append(call)
+                self._waiting += (call,)
                 return call.future
             self._busy = True
         self.lanes.lend(call)
@@ -40,15 +56,16 @@ class Lane(Executor):
 
     def began(self, thread: LaneThread) -> None:
         """Keep the thread's database connections open until `release`."""
-        if thread not in self.used:
+        if not self._left and thread not in self.used:
             with self.lanes.lock:
-                self.used.append(thread)
+                self.used += (thread,)
                 thread.held += 1
 
     def ended(self) -> None:
         """Go on with the next call, if one waits."""
         with self.lanes.lock:
-            following = self._waiting.pop(0) if self._waiting else None
+            following = self._waiting[0] if self._waiting else None
+            self._waiting = self._waiting[1:]
             self._busy = following is not None
             idle = None if self._busy else self._idle
         if following is not None:
@@ -61,7 +78,7 @@ class Lane(Executor):
         with self.lanes.lock:
             for thread in self.used:
                 thread.held -= 1
-            self.used.clear()
+            self.used = ()
 
     async def idle(self) -> None:
         """Wait until no call runs or waits here."""
@@ -74,25 +91,25 @@ class Lane(Executor):
             self._idle = None
 
 
-class lane_of:
-    """A lane that takes the thread-sensitive calls made in the block.
+class OnLane(Executor):
+    """Runs each call on the lane in whose block it is made."""
 
-    None where asgiref has its own thread for them: beneath `async_to_sync`.
-    """
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        lane = current_lane.get()
+        assert lane is not None
+        return lane.submit(function, *args, **kwargs)
 
-    # No generator: every connection keeps one of these as long as it lives.
-    __slots__ = ("_context", "_lane")
 
-    def __init__(self, lanes: Lanes | None) -> None:
-        self._lane = None if lanes is None else Lane(lanes)
-        self._context = ThreadSensitiveContext(executor=self._lane)
+def lane_of(lanes: Lanes | None) -> AbstractContextManager[Lane | None]:
+    """A lane to enter; None where asgiref has its own thread for it: beneath `async_to_sync`."""
+    return nullcontext() if lanes is None else Lane(lanes)
 
-    async def __aenter__(self) -> Lane | None:
-        if self._lane is not None:
-            await self._context.__aenter__()  # type: ignore[no-untyped-call]
-        return self._lane
 
-    async def __aexit__(self, *fault: Any) -> None:
-        if self._lane is not None:
-            self._lane.release()
-            await self._context.__aexit__(*fault)  # type: ignore[no-untyped-call]
+current_lane: ContextVar[Lane | None] = ContextVar("current_lane", default=None)
+"""The lane in whose block this is."""
+
+# asgiref finds the executor of a thread-sensitive call by a context. One for each connection, as
+# `ThreadSensitiveContext(executor=...)` makes it, would take more memory than the lane itself.
+ON_LANE = ThreadSensitiveContext()
+SHARED = SyncToAsync.thread_sensitive_context
+SyncToAsync.context_to_thread_executor[ON_LANE] = OnLane()

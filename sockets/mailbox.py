@@ -30,6 +30,12 @@ class Mailbox:
     and this one `work`. Concurrent jobs have a task and a lane of their own each.
     """
 
+    __slots__ = (
+        *("context", "lanes", "stalled", "stopping", "waiting", "watched"),
+        *("_beginning", "_beside", "_free", "_handle", "_lane", "_max_concurrent", "_max_waiting"),
+        *("_on_overdue", "_opened", "_running", "_timeouts", "_worker"),
+    )
+
     def __init__(
         self,
         timeouts: "Timeouts",
@@ -139,7 +145,7 @@ class Mailbox:
         `grace` seconds, and with `finish` another one to be ended in, is cancelled once more
         and left alone.
         """
-        self.stopping, self._free = True, False
+        self.stopping, self._opened, self._free = True, False, False
         self.waiting.clear()
         tasks = {task for _, task in self._beside.values()}
         if self._worker is not None:
@@ -156,6 +162,10 @@ class Mailbox:
                     await self._lane.idle()
         for task in tasks:
             task.cancel()
+        if all(task.done() for task in tasks):
+            # No cycle is left to the garbage collector.
+            self._worker = None
+            del self._handle, self._on_overdue
 
     def _ending(self) -> set[asyncio.Task[None]]:
         """The tasks whose job was cancelled already, and may be cleaning up."""
@@ -238,7 +248,7 @@ class Mailbox:
         return True
 
     async def _run_beside(self, message: Message, route: Route) -> None:
-        async with lane_of(self.lanes) as lane:
+        with lane_of(self.lanes) as lane:
             try:
                 await self._handle(message, route)
             finally:

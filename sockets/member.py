@@ -1,16 +1,16 @@
 """One connection as broadcasts find it: the places where it is, and what they may do to it."""
 
 import uuid
-from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.utils import timezone
 
 from .backlog import Parcel, event_of
 from .broadcasts import Place
 from .exceptions import CloseCode
-from .identity import Identity
+from .identity import NOBODY, Identity
 from .rows import session_fields
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ class Member:
     """What a hub knows of one connection."""
 
     __slots__ = (
-        *("answers", "due", "groups", "id", "identity", "outbox", "places", "protocol"),
-        *("_heard_at", "_hub", "_probed", "_socket"),
+        *("answers", "due", "groups", "id", "identity", "outbox", "protocol"),
+        *("_entered", "_heard_at", "_hub", "_probed", "_socket"),
     )
 
     def __init__(self, socket: "ClientSocket", hub: "Hub") -> None:
         self.id = uuid.uuid4()
         self.protocol = socket._protocol
-        self.identity = Identity()
-        self.places: set[Place] = set()
+        self.identity = NOBODY
         self.groups: dict[str, None] = {}
         """The names of its groups, in the order in which it joined them."""
+        self._entered: set[Place] | None = None  # most connections are in no group
         self.answers = False
         """Whether the client has shown that it answers PING."""
         self.due = inf
@@ -48,10 +48,15 @@ class Member:
         self.outbox = socket._outbox
         self._hub = hub
 
+    @property
+    def places(self) -> set[Place]:
+        """Where broadcasts find it."""
+        path = ("path", self._socket.path)
+        return {path, *self.identity.places, *(self._entered or ())}
+
     def enter(self) -> bool:
         """Be found by broadcasts from now on; False where a logout overtook the connection."""
         self.identity = Identity.of(self._socket.scope)
-        self.places = {("path", self._socket.path), *self.identity.places}
         if self._hub.members.has_logged_out(self):
             return False
         self._hub.members.add(self)
@@ -69,10 +74,20 @@ class Member:
         self.groups.clear()
         self.due = inf
 
+    def end(self) -> None:
+        """Leave, and know the connection no more: no cycle is left to the garbage collector."""
+        self.leave()
+        del self._socket
+
     def join_group(self, name: str) -> None:
+        if self._entered is None:
+            self._entered = set()
+        self._entered.add(("group", name))
         self._hub.members.enter(self, ("group", name))
 
     def leave_group(self, name: str) -> None:
+        if self._entered is not None:
+            self._entered.discard(("group", name))
         self._hub.members.leave(self, ("group", name))
 
     def deliver(self, parcel: Parcel) -> None:
@@ -93,7 +108,8 @@ class Member:
             return
         session = self._socket.scope["session"]
         session._session_key = key
-        self._change_identity(replace(self.identity, session_key=key, session_found=True))
+        moved = msgspec.structs.replace(self.identity, session_key=key, session_found=True)
+        self._change_identity(moved)
 
     def probe(self, wait: float) -> None:
         """Ask the client for a sign of life, and close if none comes within `wait` seconds."""

@@ -36,18 +36,16 @@ class Members:
 
     def remove(self, member: "Member") -> None:
         if self._by_id.pop(member.id, None) is not None:
-            for place in tuple(member.places):
+            for place in member.places:
                 self.leave(member, place)
 
     def enter(self, member: "Member", place: Place) -> None:
         """Put a connection in one more place, unless it has ended."""
         if member.id in self._by_id:
-            member.places.add(place)
             self._by_place.setdefault(place, {})[member.id] = member
 
     def leave(self, member: "Member", place: Place) -> None:
         """Take a connection out of one of its places."""
-        member.places.discard(place)
         there = self._by_place.get(place, {})
         if there.pop(member.id, None) is not None and not there:
             del self._by_place[place]

@@ -29,7 +29,7 @@ class Outbox(Writer):
     They wait until `open` is called (the client was accepted), then while the server's
     `send` blocks because the client does not read, or while they are held because the loop has
     others to write to first. `send` may be called from any thread, all else from the loop's.
-    `on_slow` is called for a client that is behind with broadcasts by twice the limits.
+    `on_slow` is called for a client that is behind by twice the limits.
     """
 
     __slots__ = (
@@ -100,6 +100,11 @@ class Outbox(Writer):
         self._keep(parcel)
         return 0
 
+    def check(self) -> None:
+        """Close a client who does not read its errors: nothing else holds back their cause."""
+        if self.overfull and not self.closed:
+            self._on_slow()
+
     def hold(self, parcel: Parcel) -> None:
         """Keep what could be sent at once, and all that is sent later, until `release`."""
         self.direct = False
@@ -156,6 +161,7 @@ class Outbox(Writer):
             self.drop_waiting()
             self.write(self._closing)
         self.abandon()
+        del self._on_slow  # no cycle is left to the garbage collector
 
     def _wait(self, parcel: Parcel) -> Awaitable[None]:
         """Keep an own frame until the client has taken those before it, or was accepted."""

@@ -125,7 +125,7 @@ class Registry:
         self._work.set()
 
     async def _write(self) -> None:
-        async with lane_of(self._lanes) as lane:
+        with lane_of(self._lanes) as lane:
             while not self._stopping:
                 await self._wait_for_work()
                 await self._write_batch()

@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
@@ -29,6 +29,7 @@ from .broadcasts import (
     plain_text,
 )
 from .calls import Calls
+from .declaration import Declaration
 from .exceptions import CloseCode, Disconnected, LanesBusy
 from .hub import Hub
 from .member import Member
@@ -64,6 +65,7 @@ class ClientSocket(Attributes):
         "_loop_thread", "_member", "_outbox", "_protocol", "_reader", "_registered",
         "_subprotocol", "_unheard", "_window", "scope",
     )  # fmt: skip
+    _declared: ClassVar[Declaration]
     _session_changes: SessionChanges | None = None
     _reader: asyncio.Task[Any]
     """The task that takes in the client's frames."""
@@ -80,7 +82,7 @@ class ClientSocket(Attributes):
         self._outbox = self._make_outbox(send)
         self._calls = Calls()
         self._member = Member(self, hub)
-        self._answers = Answers(self._protocol, self._outbox, self._close_unread)
+        self._answers = Answers(self._protocol, self._outbox)
         self._accepting = self._accepted = self._registered = self._unheard = False
         self._closed: int | None = None
 
@@ -267,7 +269,8 @@ class ClientSocket(Attributes):
         if self._accepting or self._closed is not None:
             return
         self._accepting = True
-        self._member.settle()
+        if not self._declared.opens_at_once:  # a connect hook may have logged somebody in
+            self._member.settle()
         if self.tracked:
             self._registered = True
             await self._hub.registry.add(self.row)
@@ -325,6 +328,8 @@ class ClientSocket(Attributes):
 
     def _follow_login(self) -> None:
         """Be whose the session is now, if a function logged somebody in or out."""
+        if self._closed is not None:
+            return
         earlier = self._member.identity.user_pk
         self._member.settle()
         if earlier not in (None, self._member.identity.user_pk):

@@ -7,6 +7,8 @@ FORGIVEN = 60.0
 class Strikes:
     """Counts up to `limit`; a client that makes no fault for a while begins anew."""
 
+    __slots__ = ("_count", "_latest", "_limit")
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._count = 0

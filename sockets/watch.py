@@ -8,7 +8,7 @@ from contextvars import Context
 from asgiref.sync import sync_to_async
 
 from .broadcasts import GRACE, Broadcast, LogOut, Target
-from .identity import Identity, find_ended, storable_key
+from .identity import NOBODY, find_ended, storable_key
 from .lane import lane_of
 from .lanes import Lanes
 from .members import Members
@@ -43,7 +43,7 @@ class Watch:
             self._work.cancel()
 
     async def _look_often(self) -> None:
-        async with lane_of(self._lanes) as lane:
+        with lane_of(self._lanes) as lane:
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(EVERY):
@@ -57,7 +57,7 @@ class Watch:
                     lane.release()
 
     async def _look(self) -> None:
-        identities = {member.identity for member in self._members} - {Identity()}
+        identities = {member.identity for member in self._members} - {NOBODY}
         if not identities:
             return
         sessions, users = await sync_to_async(find_ended)(identities)

@@ -208,3 +208,11 @@ async def test_a_language_prefix_is_the_language_of_the_handlers(language):
     assert (await client.ask({"type": "LANGUAGE", "ref": 1}))["data"] == language
     await client.disconnect()
     assert await connected("/xx/speech/") is None
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_path_that_only_looks_like_a_language_is_none(settings):
+    settings.ROOT_URLCONF = (path("de/speech/", Speech.as_view()),)
+    client = await connected("/de/speech/")
+    assert (await client.ask({"type": "LANGUAGE", "ref": 1}))["data"] == "en-us"
+    await client.disconnect()

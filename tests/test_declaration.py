@@ -528,3 +528,18 @@ def test_routes_from_a_generator_are_there_for_subclasses_too():
         routes = (*Base.routes, ("SAY", on_chat))
 
     assert all(Child._declared.routes.find(key) for key in ("BET", "CHAT", "SAY"))
+
+
+def test_a_handshake_without_hooks_and_layer_waits_for_nothing_that_takes_long():
+    class Plain(RoutedSocketHandler):
+        pass
+
+    class Hooked(RoutedSocketHandler):
+        def connect(self):
+            pass
+
+    class Layered(RoutedSocketHandler):
+        uses_channel_layer = True
+
+    opens = [handler._declared.opens_at_once for handler in (Plain, Hooked, Layered)]
+    assert opens == [True, False, False]

@@ -1,10 +1,12 @@
 """The life of one connection: connect, receive, handle, reply, disconnect."""
 
 import asyncio
+import gc
 import logging
 import re
 import threading
 import time
+import weakref
 from typing import ClassVar
 
 import pytest
@@ -19,6 +21,7 @@ from django.views import View
 from sockets import (
     CloseCode,
     Reply,
+    Route,
     RoutedSocketHandler,
     SocketError,
     SocketRouter,
@@ -977,3 +980,72 @@ async def test_what_a_handler_has_of_its_own_takes_no_dict():
     async with client_of(Table) as client:
         assert vars(opened[0]) == {}
         assert (await client.ask({"type": "REMEMBER", "ref": 1}))["data"] is True
+
+
+class Remembered(RoutedSocketHandler):
+    """Knows its connections, and keeps none of them alive."""
+
+    opened: ClassVar[list[weakref.ref[RoutedSocketHandler]]] = []
+    max_strikes = 2
+
+    async def connect(self):
+        self.opened.append(weakref.ref(self))
+        await self.join("room")
+
+    async def on_work(self):
+        return 1
+
+    def on_thread(self):
+        return self.joined
+
+    async def on_wait(self):
+        await asyncio.sleep(5)
+
+    async def on_close(self):
+        self.close(4000)
+
+    routes = (
+        ("WORK", "on_work"),
+        ("THREAD", "on_thread"),
+        ("WAIT", "on_wait"),
+        Route.of(("BESIDE",), on_wait, concurrent=True),
+        ("CLOSE", "on_close"),
+    )
+
+
+class Refusing(Remembered):
+    async def connect(self):
+        await super().connect()
+        raise PermissionDenied
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    "messages",
+    [[], ["WORK"], ["THREAD"], ["WAIT"], ["WAIT", "WORK"], ["BESIDE"], ["CLOSE"], ["NO", "NO"]],
+)
+async def test_a_connection_that_ended_is_gone_without_the_garbage_collector(messages):
+    async with client_of(Remembered) as client:
+        for key in messages:
+            await client.send_json_to({"type": key})
+        await asyncio.sleep(0.05)
+    opened = Remembered.opened.pop()
+    await until(lambda: opened() is None)
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_connection_that_was_refused_is_gone_too():
+    client = Client(Refusing.as_asgi(), "/")
+    await client.connect()
+    assert await client.next_close() == CloseCode.FORBIDDEN
+    await client.disconnect()
+    opened = Refusing.opened.pop()
+    await until(lambda: opened() is None)

@@ -5,14 +5,14 @@ import threading
 import time
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from sockets import SocketRouter
 from sockets import lanes as lanes_module
 from sockets.hub import connection as entered
-from sockets.lane import Lane
+from sockets.lane import Lane, lane_of
 from sockets.lanes import Lanes
 
 from .clients import client_of
@@ -289,3 +289,33 @@ def test_the_threads_of_a_loop_that_was_closed_end():
     for thread in lanes._threads:
         thread.join(1)
         assert not thread.is_alive()
+
+
+async def test_a_task_that_outlives_its_lane_is_lent_threads_that_nothing_holds():
+    lanes = Lanes(asyncio.get_running_loop(), 1, 1.0)
+    over = asyncio.Event()
+
+    async def later():
+        await over.wait()
+        return await sync_to_async(thread_name)()
+
+    with lane_of(lanes) as lane:
+        task = asyncio.create_task(later())
+        await asyncio.sleep(0)
+    over.set()
+    assert await task == "sockets-lane-0"
+    assert not lane.used
+    await lanes.stop(1)
+
+
+async def test_lanes_within_one_another_take_the_calls_of_their_own_blocks():
+    lanes = Lanes(asyncio.get_running_loop(), 2, 1.0)
+    with lane_of(lanes) as outer:
+        with lane_of(lanes) as inner:
+            await sync_to_async(int)()
+            assert inner.used
+            assert not outer.used
+        await sync_to_async(int)()
+        assert outer.used
+    assert SyncToAsync.thread_sensitive_context.get(None) is None
+    await lanes.stop(1)
