@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
@@ -30,6 +29,7 @@ from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
 from .messages import Answer, Message, Ref, answer_of, check_size, current_message
+from .reader import Reader
 from .routes import Route
 from .scope import Scope
 from .socket import NOT_LOGGED_IN, ClientSocket
@@ -50,8 +50,6 @@ GRACE = 3.0
 SHOWN = 80
 """Characters of a client's text that an error repeats."""
 
-GONE: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
-"""How a connection ended of which the server does not say it."""
 STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
 
 
@@ -62,7 +60,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     """
 
     __slots__ = (
-        *("_found", "_gone", "_hooked", "_layer", "_mailbox", "_patience", "_strikes"),
+        *("_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes"),
         "_surely_small",
     )  # fmt: skip
 
@@ -82,15 +80,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         async with connection() as (hub, lane):
             self._begin(scope, send, hub)
-            self._start(lane)
-            event = GONE
+            self._start(lane, receive)
+            event: Event | None = None
             try:
-                self._go_on(self._open_and_read(receive))
-                event = await self._gone
+                event = await self._reader.gone
             finally:
                 await finish(self._end(event))
 
-    def _start(self, lane: Lane | None) -> None:
+    def _start(self, lane: Lane | None, receive: Any) -> None:
         self._found = self._declared.routes.found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes: Strikes | None = None
@@ -106,7 +103,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._gone: asyncio.Future[Event] = self._loop.create_future()
+        self._reader = Reader(receive, self._mailbox, self._receive, self.max_waiting)
+        self._reader.begin(self._open())
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""
@@ -154,59 +152,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         self._member.leave()
         if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
             self._open_outbox()
-            self._receive = self._log_out  # type: ignore[method-assign]
+            self._reader.take = self._log_out
             patience = 0.0 if self._mailbox.waiting else FIRST_FRAME
             self._patience = self._loop.call_later(patience, self._log_out)
         else:
             self._close(error.close_code, error.details)
-
-    async def _open_and_read(self, receive: Any) -> Event | None:
-        self._mailbox.open(self._open())
-        return await self._read(receive)
-
-    async def _read(self, receive: Any) -> Event | None:
-        """Take in frames until the client is gone or we closed; returns how it ended.
-
-        Each message is handled right here. When one has to wait another task reads on, and this
-        one sees to it and to those that come meanwhile, and returns None.
-        """
-        mailbox, waiting = self._mailbox, self._mailbox.waiting
-        turn = self.max_waiting
-        try:
-            while self._closed is None and mailbox.stalled is None:
-                event: Event = await receive()
-                if event["type"] == "websocket.receive":
-                    self._receive(event)
-                    turn -= 1
-                    if turn <= len(waiting):
-                        # The turn of others, and of the worker before a message is refused.
-                        turn = self.max_waiting
-                        await asyncio.sleep(0)
-                elif event["type"] == "websocket.disconnect":
-                    return event
-        except asyncio.CancelledError:
-            if self._closed is None or self._reader.uncancel():
-                raise
-        if mailbox.stalled is None:
-            return {"type": "websocket.disconnect", "code": self._closed}
-        self._go_on(self._read(receive))
-        await mailbox.work()
-        return None
-
-    def _go_on(self, reading: Coroutine[Any, Any, Event | None]) -> None:
-        self._reader = self._loop.create_task(reading, context=self._mailbox.context)
-        self._reader.add_done_callback(self._stop_reading)
-
-    def _stop_reading(self, reader: "asyncio.Task[Event | None]") -> None:
-        if reader is not self._reader or self._gone.done():
-            return
-        if reader.cancelled():
-            code = CloseCode.ABNORMAL if self._closed is None else self._closed
-            self._gone.set_result({"type": "websocket.disconnect", "code": int(code)})
-        elif fault := reader.exception():
-            self._gone.set_exception(fault)
-        elif event := reader.result():
-            self._gone.set_result(event)
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
@@ -287,7 +237,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         """Whether a fault ends the message, the connection or the process, and is no user's own."""
         if isinstance(fault, asyncio.CancelledError):
             stopped = self._mailbox.stopping or (message is not None and message.cancelled)
-            return stopped or bool(self._reader.cancelling())
+            return stopped or self._reader.cancelling
         return isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
     async def _send_parts(self, message: Message, stream: Any) -> None:
@@ -328,11 +278,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _where(self) -> str:
         return f"user {getattr(self.user, 'pk', None)} at {self.path!r}"
 
-    async def _end(self, event: Event) -> None:
+    async def _end(self, event: Event | None) -> None:
         """Give back everything, whatever happened, within 9 seconds."""
         closed_by_us = self._closed is not None
+        if event is None:
+            code = self._closed if closed_by_us else int(CloseCode.ABNORMAL)
+            event = {"type": "websocket.disconnect", "code": code}
         self._closed = event["code"]
-        self._reader.cancel()
+        self._reader.stop()
         self._calls.fail(event["code"])
         if not closed_by_us:
             self._outbox.abandon()

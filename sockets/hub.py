@@ -19,10 +19,10 @@ from .fanout import FanOut
 from .heartbeat import Heartbeat
 from .lane import Lane, current_lane, lane_of
 from .lanes import Lanes
-from .mailbox import Timeouts
 from .members import Members
 from .registry import Registry
 from .sync import DONE, finish, is_beneath_thread
+from .timeouts import Timeouts
 from .watch import Watch
 from .window import pushes_back
 

@@ -35,6 +35,7 @@ from .hub import Hub
 from .member import Member
 from .messages import check_status, current_message
 from .outbox import Outbox
+from .reader import Reader
 from .rows import make_row
 from .scope import Scope, client_ip, get_user, negotiate, read_headers
 from .senders import send
@@ -67,8 +68,7 @@ class ClientSocket(Attributes):
     )  # fmt: skip
     _declared: ClassVar[Declaration]
     _session_changes: SessionChanges | None = None
-    _reader: asyncio.Task[Any]
-    """The task that takes in the client's frames."""
+    _reader: Reader
     _unheard: bool
     """Whether the client's next frame is news: none came since somebody looked, or asked."""
 
@@ -291,8 +291,7 @@ class ClientSocket(Attributes):
             self._open_outbox()
         self._closed = int(code)
         self._outbox.close(code, reason)
-        if self._reader is not asyncio.current_task():
-            self._reader.cancel()
+        self._reader.stop()
 
     def _log_out(self, event: Any = None) -> None:
         """Tell the client to log in again, and close."""

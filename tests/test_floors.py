@@ -11,8 +11,8 @@ import sockets
 FLOORS = {
     0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
-    "sessions geoip layers schemas patterns arguments routes consumer mailbox scope "
-    "protocols.__init__ protocols.base protocols.native built_in attributes declaration",
+    "sessions geoip layers schemas patterns arguments routes consumer timeouts mailbox reader "
+    "scope protocols.__init__ protocols.base protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
@@ -44,7 +44,8 @@ WITHIN_A_FLOOR = {
     "lanes": "sync",
     "hooks": "arguments",
     "layers": "declaration routes",
-    "mailbox": "lane lanes routes sync",
+    "mailbox": "lane lanes routes sync timeouts",
+    "reader": "backlog mailbox",
     "protocols.native": "protocols.base",
     "scope": "protocols.base",
     "handlers": "socket",
