@@ -68,6 +68,8 @@ MOST_ERRORS = 100
 """Single faults that one answer lists at most."""
 MOST_NAMED = 10
 """Fields that its one sentence names at most."""
+LONGEST_FIELD = 200
+"""Characters of a field's name that it tells, as clients may choose names of any length."""
 REQUIRED = "This field is required."
 
 
@@ -141,10 +143,16 @@ class InvalidContent(SocketError):
     @classmethod
     def of(cls, errors: Iterable[dict[str, str]]) -> "InvalidContent":
         """The refusal that lists these faults, and names their fields in its sentence."""
-        listed = list(islice(errors, MOST_ERRORS))
+        listed = [
+            {
+                name: text[:LONGEST_FIELD] if name == "field" else text
+                for name, text in error.items()
+            }
+            for error in islice(errors, MOST_ERRORS)
+        ]
         names = list(dict.fromkeys(error["field"] for error in listed if "field" in error))
         if len(names) > MOST_NAMED:
-            names[MOST_NAMED:] = ["..."]
+            names[MOST_NAMED:] = ["and more"]
         which = f": {', '.join(names)}" if names else ""
         return cls(f"The message is not valid{which}.", errors=listed)
 

@@ -63,7 +63,9 @@ def _config(model: Any) -> Any:
 
 def _names(model: Any) -> Iterator[str]:
     """What a client may call the fields."""
-    for name, field in model.__pydantic_fields__.items():
+    # Models have them under the other name before pydantic 2.10.
+    fields = getattr(model, "__pydantic_fields__", None) or model.model_fields
+    for name, field in fields.items():
         alias = field.validation_alias
         yield from (name, *getattr(alias, "choices", (alias,)))
 

@@ -25,8 +25,6 @@ DEEPEST = 16
 """Names of the longest path to a field that is looked at by itself."""
 AT_ONCE = 64
 """Items that are looked at together first, as msgspec takes many in little more time than one."""
-LONGEST = 80
-"""Characters of a client's name for a field that an error repeats."""
 
 PLACE = re.compile(r" - at (?:`key` in )?`\$([^`]*)`\Z")
 STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
@@ -43,8 +41,8 @@ class Violation:
     text: str
 
     def as_error(self) -> dict[str, str]:
-        field = ".".join(name[:LONGEST] for name in self.path)
-        return {"field": field, "text": self.text} if self.path else {"text": self.text}
+        field = {"field": ".".join(self.path)} if self.path else {}
+        return {**field, "text": self.text}
 
 
 def violations_of(value: Any, kind: Any) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from rest_framework import serializers
 
 from sockets import Route, RoutedSocketHandler, SocketRouter
+from sockets.arguments import ROUTE_WORDS, bind
 from sockets.content import content_name
 from sockets.exceptions import DeclarationError
 from sockets.messages import Message
@@ -160,6 +161,13 @@ async def test_any_object_is_taken_as_it_came(annotation):
 
     on_bet.__annotations__["content"] = annotation
     assert Route.of("BET", on_bet).schema is None
+
+
+def test_content_without_a_type_costs_nothing():
+    def on_bet(socket, content: dict[str, Any]): ...
+
+    untouched = bind(on_bet, ROUTE_WORDS)
+    assert Route.of("BET", on_bet).call.__code__ is untouched.__code__
 
 
 async def test_default_routes_and_rules_for_groups_have_typed_content():

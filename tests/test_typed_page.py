@@ -8,8 +8,7 @@ from types import ModuleType
 import pytest
 from django.views import View
 
-from sockets.exceptions import MOST_ERRORS
-from sockets.violations import LONGEST
+from sockets.exceptions import LONGEST_FIELD, MOST_ERRORS
 
 from .clients import client_of
 
@@ -47,4 +46,4 @@ def test_every_example_has_its_exchange():
 
 def test_the_bounds_are_told():
     assert f"At most {MOST_ERRORS} entries are listed" in PAGE
-    assert f"up to {LONGEST} characters" in PAGE
+    assert f"up to {LONGEST_FIELD} characters" in PAGE
