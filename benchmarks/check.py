@@ -1,6 +1,6 @@
 """The application alone against its goals: half a minute, and nothing to install but for tests."""
 
-from .goals import ALONE, CHANNELS, OURS, RAW
+from .goals import ALONE, CHANNELS, OURS, RAW, TYPED
 from .records import Records, spread
 from .subjects.alone import measure_apart
 
@@ -9,7 +9,7 @@ SECONDS = 0.6
 
 def check(rounds: int, seconds: float = SECONDS) -> bool:
     """Measure and print the figures; whether all goals are met."""
-    specs = [RAW, CHANNELS, OURS]
+    specs = [RAW, CHANNELS, OURS, TYPED]
     records = Records(
         {"peer": spec, "round": number, "cpu_us": measure_apart(spec, seconds=seconds)}
         for number in range(rounds)

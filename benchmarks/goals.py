@@ -51,6 +51,16 @@ def figure(subject: str, field: str, peer: str, **labels: Any) -> Figures:
     return lambda results: results(subject).where(**labels).values(field, peer)
 
 
+def difference(subject: str, field: str, mine: str, other: str) -> Figures:
+    """One peer's figure less another's of the same round."""
+
+    def figures(results: Results) -> list[float]:
+        mines, others = (results(subject).by_round(field, peer) for peer in (mine, other))
+        return [mines[number] - others[number] for number in mines.keys() & others.keys()]
+
+    return figures
+
+
 def of_ours(subject: str, field: str, over: Callable[[list[float]], float], by: str) -> Figures:
     """What is made, round by round, of our figures for the values of a label."""
 
@@ -74,7 +84,7 @@ def with_stalled(field: str, compare: Callable[[float, float], float]) -> Figure
     return figures
 
 
-RAW, CHANNELS, OURS = "raw_msgspec", "channels_async", "ours"
+RAW, CHANNELS, OURS, TYPED = "raw_msgspec", "channels_async", "ours", "ours:typed"
 BROKERS = {
     "in one process": (OURS, "memory"),
     "over core": ("ours:layer=core", "core"),
@@ -94,6 +104,12 @@ ALONE = [
         "routed echo, app alone: CPU per message over Channels",
         0.08,
         ratio("alone", "cpu_us", OURS, CHANNELS),
+    ),
+    Goal(
+        "typed route, app alone: CPU per message over an untyped one",
+        1.5,
+        difference("alone", "cpu_us", TYPED, OURS),
+        unit=" µs",
     ),
 ]
 GOALS = [

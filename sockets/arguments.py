@@ -86,7 +86,7 @@ def bind(
     fields of the message. What is neither is a URL argument of the connection's path.
     """
     where = name_of(function)
-    positional, fields = _parameters(function, where)
+    positional, fields = parameters_of(function, where)
     _check_names(positional, fields, words, groups, where)
     getters = [
         _getter(parameter, words, groups, where, first=index == 0)
@@ -94,7 +94,7 @@ def bind(
     ]
     if is_generator(function) and "content" not in words:
         raise DeclarationError(f"{where}: a hook answers nobody, so it cannot be a generator")
-    start = _starter(function)
+    start = start_of(function)
     if fields:
         if "content" not in words:
             raise DeclarationError(
@@ -111,7 +111,7 @@ def bind(
         def call(socket: Any, message: Any) -> Awaitable[Any]:
             return start(socket)
 
-    elif [parameter.name for parameter in positional] == ["content"] and "content" in words:
+    elif "content" in words and [p.name for p in positional] in (["content"], ["payload"]):
 
         def call(socket: Any, message: Any) -> Awaitable[Any]:
             return start(socket, message.content)
@@ -128,7 +128,7 @@ def url_arguments(
     function: Function, words: Words, groups: frozenset[str] = frozenset()
 ) -> list[str]:
     """The parameters that only a URL argument of the path can fill."""
-    positional, _ = _parameters(function, name_of(function))
+    positional, _ = parameters_of(function, name_of(function))
     return [
         parameter.name
         for parameter in positional["content" in words :]
@@ -136,8 +136,8 @@ def url_arguments(
     ]
 
 
-def _starter(function: Function) -> Callable[..., Awaitable[Any]]:
-    """The function as one to await: `def` runs on a lane, generators are only made."""
+def start_of(function: Function) -> Callable[..., Awaitable[Any]]:
+    """A function as one to await: `def` runs on a lane, generators are only made."""
     if is_generator(function):
 
         async def make(*args: Any, **kwargs: Any) -> Any:
@@ -155,7 +155,7 @@ def _starter(function: Function) -> Callable[..., Awaitable[Any]]:
     return run
 
 
-def _parameters(
+def parameters_of(
     function: Function, where: str
 ) -> tuple[list[inspect.Parameter], dict[str, inspect.Parameter]]:
     """The parameters after the handler: positional ones, and keyword-only ones by name."""
@@ -176,14 +176,15 @@ def _parameters(
         given.update(inner.keywords)
         inner = inspect.unwrap(inner.func)
     fields = {
-        p.name: p.replace(annotation=_evaluated(p.annotation, function, where))
+        p.name: p.replace(annotation=evaluated(p.annotation, function, where))
         for p in parameters
         if p.kind is p.KEYWORD_ONLY and p.name not in given
     }
     return positional[1:], fields
 
 
-def _evaluated(annotation: Any, function: Function, where: str) -> Any:
+def evaluated(annotation: Any, function: Function, where: str) -> Any:
+    """An annotation of the function's, which may be a string."""
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -191,7 +192,7 @@ def _evaluated(annotation: Any, function: Function, where: str) -> Any:
     except Exception as fault:
         raise DeclarationError(
             f"{where}: annotation {annotation!r} is not known where the route is declared "
-            f"({fault}); define it above, at module level"
+            f"({fault}); define it above, at module level, or for content give schema= instead"
         ) from fault
 
 

@@ -72,6 +72,8 @@ class Declaration:
         self.group_rules = Routes(
             map(self._group_rule, handler.group_rules), default=None, timeout=None
         )
+        self.is_flat = all(protocol.is_flat for protocol in handler.protocols)
+        self._check_schemas()
         self.connect = self._hooks("connect")
         self.disconnect = self._hooks("disconnect")
         self.connect_hooks = [bind(hook, HOOK_WORDS) for hook in self.connect]
@@ -94,7 +96,9 @@ class Declaration:
         if name not in self._event_routes:
             if hasattr(self._base, name) or not callable(getattr(self._handler, name, None)):
                 return None
-            self._event_routes[name] = self.routes.timed(Route.of((), self._named(name)))
+            # An event is no client's, so nothing checks it, whatever it is annotated with.
+            route = Route.of((), self._named(name), schema=None)
+            self._event_routes[name] = self.routes.timed(route)
         return self._event_routes[name]
 
     def _check_overrides(self) -> None:
@@ -109,6 +113,21 @@ class Declaration:
                     raise DeclarationError(
                         f"{owner.__qualname__}.{name} would replace a handler's own; rename it"
                     )
+
+    @property
+    def all_routes(self) -> list[Route]:
+        """The handler's own routes, its rules for groups, and the default route."""
+        default = () if self.routes.default is None else (self.routes.default,)
+        return [*self.own_routes, *self.group_rules.routes, *default]
+
+    def _check_schemas(self) -> None:
+        for route in self.all_routes if self.is_flat else ():
+            if route.schema is not None and route.own_name is None and route.misfit is not None:
+                raise DeclarationError(
+                    f"{name_of(route.function)}: no message fits {route.schema.name}, as content "
+                    f"is an object with its type: {route.misfit}; annotate it with a class that "
+                    "has these fields"
+                )
 
     def _route(self, given: RouteLike) -> Route:
         if isinstance(given, Route):

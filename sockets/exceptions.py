@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
 from http import HTTPStatus
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -61,6 +62,15 @@ class CloseCode(IntEnum):
     LEAVING = 4512
     SLOW_READER = 4513
     TOO_MANY_MESSAGES = 4529
+
+
+MOST_ERRORS = 100
+"""Single faults that one answer lists at most."""
+MOST_NAMED = 10
+"""Fields that its one sentence names at most."""
+LONGEST_FIELD = 200
+"""Characters of a field's name that it tells, as clients may choose names of any length."""
+REQUIRED = "This field is required."
 
 
 class DeclarationError(ImproperlyConfigured):
@@ -129,6 +139,22 @@ class TooManyMessages(SocketError):
 
 class InvalidContent(SocketError):
     """A message whose fields are missing or of a wrong type."""
+
+    @classmethod
+    def of(cls, errors: Iterable[dict[str, str]]) -> "InvalidContent":
+        """The refusal that lists these faults, and names their fields in its sentence."""
+        listed = [
+            {
+                name: text[:LONGEST_FIELD] if name == "field" else text
+                for name, text in error.items()
+            }
+            for error in islice(errors, MOST_ERRORS)
+        ]
+        names = list(dict.fromkeys(error["field"] for error in listed if "field" in error))
+        if len(names) > MOST_NAMED:
+            names[MOST_NAMED:] = ["and more"]
+        which = f": {', '.join(names)}" if names else ""
+        return cls(f"The message is not valid{which}.", errors=listed)
 
 
 class LoginRequired(SocketError):

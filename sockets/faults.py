@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -54,11 +55,12 @@ def as_socket_error(fault: BaseException) -> SocketError | None:
     if isinstance(fault, Http404 | ObjectDoesNotExist):
         return SocketError(str(fault) or "Not found.", status=404)
     if isinstance(fault, ValidationError):
-        return InvalidContent("The message is not valid.", errors=_validation_errors(fault))
+        return InvalidContent("The message is not valid.", errors=errors_of(fault))
     return _framework_error(fault)
 
 
-def _validation_errors(fault: ValidationError) -> list[dict[str, str]]:
+def errors_of(fault: ValidationError) -> list[dict[str, str]]:
+    """Django's validation errors as those for a client: text, and field and code where known."""
     by_field = fault.error_dict if hasattr(fault, "error_dict") else {"": fault.error_list}
     return [
         {
@@ -81,22 +83,32 @@ def _framework_error(fault: BaseException) -> SocketError | None:
     return SocketError(
         "The message is not valid." if isinstance(detail, dict | list) else str(detail),
         status=fault.status_code,
-        errors=_detail_errors(detail),
+        errors=list(errors_of_detail(detail)),
     )
 
 
-def _detail_errors(detail: Any, field: str = "") -> list[str | dict[str, str]]:
+def errors_of_detail(detail: Any, path: tuple[str, ...] = ()) -> Iterator[dict[str, str]]:
+    """What Django REST framework tells of faults, as errors for a client.
+
+    Fields within others are named `player.name`, those of the objects of a list `cards.0.rank`.
+    """
     if isinstance(detail, dict):
-        return [
-            error
-            for name, inner in detail.items()
-            for error in _detail_errors(inner, f"{field}.{name}" if field else str(name))
-        ]
-    if isinstance(detail, list):
-        return [error for inner in detail for error in _detail_errors(inner, field)]
-    error = {"text": str(detail)}
-    if field:
-        error["field"] = field
-    if code := getattr(detail, "code", None):
-        error["code"] = str(code)
-    return [error]
+        for name, inner in detail.items():
+            of_all = name == _key_for_all_fields()
+            yield from errors_of_detail(inner, path if of_all else (*path, str(name)))
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from errors_of_detail(inner, (*path, str(index)) if nested else path)
+    else:
+        code = getattr(detail, "code", None)
+        yield {
+            "text": str(detail),
+            **({"field": ".".join(path)} if path else {}),
+            **({"code": str(code)} if code else {}),
+        }
+
+
+def _key_for_all_fields() -> str:
+    settings: Any = sys.modules.get("rest_framework.settings")
+    return str(settings.api_settings.NON_FIELD_ERRORS_KEY) if settings else "non_field_errors"

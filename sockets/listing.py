@@ -35,9 +35,15 @@ class Line:
     def hider(self) -> str | None:
         return name_of(self.hidden_by.function) if self.hidden_by else None
 
+    @property
+    def schema(self) -> str | None:
+        return self.route.schema.name if self.route.schema else None
+
     def cells(self) -> list[str]:
         route = self.route
+        schema = self.schema
         options = {
+            f"schema={schema}": schema is not None,
             "concurrent": route.concurrent,
             "at once": route.at_once,
             f"timeout={route.timeout}": route.has_timeout,
@@ -55,6 +61,7 @@ class Line:
             "prefix": "" if pattern is None else route.prefix,
             "function": name_of(route.function),
             "colour": colour_of(route.function),
+            "schema": self.schema,
             "concurrent": route.concurrent,
             "at_once": route.at_once,
             "timeout": route.timeout,
@@ -72,7 +79,10 @@ class RuleLine(Line):
 
     def as_json(self) -> dict[str, Any]:
         told = super().as_json()
-        return {name: told[name] for name in ("key", "flags", "function", "colour", "hidden_by")}
+        return {
+            name: told[name]
+            for name in ("key", "flags", "function", "colour", "schema", "hidden_by")
+        }
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ def check_url_arguments(mounted: Mounted) -> Iterator[CheckMessage]:
                         f"{name_of(function)} takes {name!r} from the URL, which has no such "
                         f"argument: {paths}",
                         hint="Correct the name, add the argument to the path, or give the "
-                        "parameter a default.",
+                        "parameter a default. Where it is the content, put it first after the "
+                        "handler.",
                         obj=mounts[0].view_class,
                         id="sockets.E003",
                     )
@@ -127,9 +128,10 @@ def check_url_arguments(mounted: Mounted) -> Iterator[CheckMessage]:
 
 def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
     """The functions of a handler, each with the URL arguments that it must have."""
-    default = () if declared.routes.default is None else (declared.routes.default,)
-    for route in (*declared.own_routes, *declared.group_rules.routes, *default):
-        yield route.function, route.url_arguments
+    for route in declared.all_routes:
+        # What is called by a name of its own, and no content fits, must be of the URL.
+        own = route.own_name if declared.is_flat and route.misfit else None
+        yield route.function, [own, *route.url_arguments] if own else route.url_arguments
     for hook in declared.connect:
         yield hook, url_arguments(hook, HOOK_WORDS)
     for hook in declared.disconnect:

@@ -18,7 +18,9 @@ from .arguments import (
     unwrap,
     url_arguments,
 )
+from .content import NAMES, cleaned, content_name, content_schema
 from .exceptions import DeclarationError, suggest
+from .schemas import Schema, schema_of_option
 
 Key = str | re.Pattern[str]
 
@@ -31,6 +33,7 @@ CACHED_KEY_LENGTH = 128
 class RouteOptions(TypedDict, total=False):
     """What may be set per route."""
 
+    schema: object
     concurrent: bool
     timeout: float | None
 
@@ -41,7 +44,8 @@ class Route:
 
     `concurrent` runs it beside the connection's other messages instead of in their order;
     generators are concurrent unless told otherwise. `timeout` is in seconds; None is without
-    limit. `prefix` is what a key must begin with before a regex is matched with the rest.
+    limit. `schema` is what content must be, None where it is taken as it came. `prefix` is what
+    a key must begin with before a regex is matched with the rest.
     `at_once` calls `function(socket, message)` itself, ahead of all that waits: it must neither
     wait nor raise.
     """
@@ -50,6 +54,7 @@ class Route:
     function: Function
     call: Call
     concurrent: bool
+    schema: Schema | None = None
     prefix: str = ""
     timeout: float | None = None
     has_timeout: bool = False
@@ -60,6 +65,21 @@ class Route:
         """The parameters of the function that only a URL argument of the path can fill."""
         groups = _common_groups(self.keys, name_of(self.function))
         return url_arguments(self.function, ROUTE_WORDS, groups)
+
+    @property
+    def own_name(self) -> str | None:
+        """What the function calls the content, where the URL may have an argument of that name."""
+        groups = _common_groups(self.keys, name_of(self.function))
+        name = content_name(self.function, groups)
+        return None if name in NAMES else name
+
+    @property
+    def misfit(self) -> str | None:
+        """Why no flat message of some key can fit the schema, or None."""
+        if self.schema is None:
+            return None
+        texts: list[str | None] = [key for key in self.keys if isinstance(key, str)]
+        return next(filter(None, map(self.schema.misfit, texts or [None])), None)
 
     @classmethod
     def of(cls, keys: Key | Iterable[Key], function: Function, **options: Any) -> "Route":
@@ -83,9 +103,14 @@ class Route:
                 f"{where}: expected concurrent to be True or False, got {options['concurrent']!r}"
             )
         options.setdefault("concurrent", is_generator(function))
-        return cls(
-            keys=keys, function=function, call=bind(function, ROUTE_WORDS, groups), **options
-        )
+        call = bind(function, ROUTE_WORDS, groups)
+        if "schema" in options:
+            options["schema"] = schema_of_option(options["schema"], where)
+        else:
+            options["schema"] = content_schema(function, groups)
+        if options["schema"] is not None:
+            call = cleaned(call, options["schema"], function, groups)
+        return cls(keys=keys, function=function, call=call, **options)
 
     def prefixed(self, prefix: str) -> "Route":
         """The route with a literal prefix before each of its keys."""

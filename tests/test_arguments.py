@@ -371,7 +371,7 @@ def test_a_local_class_in_a_string_annotation_is_refused():
         bind(on_bet, ROUTE_WORDS)
 
 
-async def test_annotations_before_the_star_are_not_looked_at():
+async def test_binding_looks_at_no_annotation_before_the_star():
     def on_bet(socket: "Unknown", content: "AlsoUnknown"):  # noqa: F821
         return content
 

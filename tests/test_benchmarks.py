@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.check import check
-from benchmarks.goals import GOALS, Goal, of_ours, ratio, with_stalled
+from benchmarks.goals import GOALS, Goal, difference, of_ours, ratio, with_stalled
 from benchmarks.records import Log, Records, spread
 from benchmarks.report import lines
 from benchmarks.subjects.alone import measure_apart
@@ -36,6 +36,7 @@ def records(subject, **figures):
         ("channels_sync", "sync"),
         ("ours", "r10"),
         ("ours:fields", "r10"),
+        ("ours:typed", "r10"),
         ("ours:routes=10", "s5"),
         ("ours:regexes=10", "x5_1"),
     ],
@@ -73,6 +74,11 @@ def test_a_spec_is_read_with_its_options():
 def test_ratios_are_taken_within_a_round():
     results = records("echo", ours=[2, 30, 5], raw=[1, 10])
     assert ratio("echo", "figure", "ours", "raw")(results) == [2, 3]
+
+
+def test_differences_are_taken_within_a_round():
+    results = records("echo", ours=[5, 9, 8], raw=[4, 7])
+    assert difference("echo", "figure", "ours", "raw")(results) == [1, 2]
 
 
 def test_a_round_in_which_one_of_two_failed_has_no_ratio():

@@ -404,6 +404,32 @@ def test_arguments_that_something_fills():
     assert not check(Page, id="E003")
 
 
+def test_a_name_of_its_own_that_no_content_fits_is_of_the_url():
+    class Page(View):
+        socket = SocketRouter()
+
+        @socket.route("MOVE")
+        def on_move(socket, table: int): ...
+
+        @socket.route("BET")
+        def on_bet(socket, bet: dict[str, str]): ...
+
+    [text] = texts(check(Page, id="E003", at="room/"))
+    assert "Page.on_move takes 'table' from the URL" in text
+    assert not check(Page, id="E003", at="table/<int:table>/")
+
+
+def test_content_with_a_name_of_its_own_stands_first():
+    class Page(View):
+        socket = SocketRouter()
+
+        @socket.route("BET")
+        def on_bet(socket, user, bet: dict[str, str]): ...
+
+    [message] = check(Page, id="E003")
+    assert "put it first after the handler" in message.hint
+
+
 def test_one_path_with_the_argument_is_enough():
     class Page(View):
         socket = SocketRouter()

@@ -9,6 +9,9 @@ from django.core.exceptions import (
 
 import sockets
 from sockets.exceptions import (
+    LONGEST_FIELD,
+    MOST_ERRORS,
+    MOST_NAMED,
     CallError,
     CallTimeout,
     Cancelled,
@@ -171,3 +174,19 @@ def test_the_package_offers_its_names():
 def test_a_name_that_the_package_has_not_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'sockets' has no attribute 'SocketRuter'"):
         sockets.SocketRuter  # noqa: B018
+
+
+def test_invalid_content_names_its_fields():
+    errors = [{"field": "x", "text": "Odd."}, {"text": "Old."}, {"field": "x", "text": "Long."}]
+    error = InvalidContent.of(errors)
+    assert (error.details, error.errors) == ("The message is not valid: x.", errors)
+    assert InvalidContent.of([{"text": "Old."}]).details == "The message is not valid."
+    assert InvalidContent.of([]).errors == [{"text": "The message is not valid."}]
+
+
+def test_what_invalid_content_tells_has_bounds():
+    error = InvalidContent.of({"field": f"{n}" * 1000, "text": "Odd."} for n in range(1000))
+    assert len(error.errors) == MOST_ERRORS
+    assert error.details.endswith(f"{'9' * LONGEST_FIELD}, and more.")
+    assert error.details.count(",") == MOST_NAMED
+    assert {len(error["field"]) for error in error.errors} == {LONGEST_FIELD}

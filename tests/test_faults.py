@@ -158,7 +158,7 @@ def test_the_details_of_the_rest_framework_are_listed():
         {"text": "Required.", "field": "bet", "code": "required"},
         {"text": "Odd.", "field": "bet"},
         {"text": "Taken.", "field": "seat.number", "code": "taken"},
-        {"text": "Low.", "field": "cards.rank"},
+        {"text": "Low.", "field": "cards.0.rank"},
     ]
 
 

@@ -11,8 +11,9 @@ import sockets
 FLOORS = {
     0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
-    "sessions geoip layers schemas patterns arguments routes consumer timeouts mailbox reader "
-    "scope protocols.__init__ protocols.base protocols.native built_in attributes declaration",
+    "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
+    "routes consumer timeouts mailbox reader scope protocols.__init__ protocols.base "
+    "protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
@@ -35,8 +36,10 @@ WITHIN_A_FLOOR = {
     "streams": "sync",
     "heartbeat": "members",
     "answers": "outbox protocols.base sync",
+    "schemas": "forms pydantic_models violations",
     "arguments": "schemas",
-    "routes": "arguments",
+    "content": "arguments schemas",
+    "routes": "arguments content schemas",
     "built_in": "routes",
     "attributes": "arguments protocols.base protocols.native routes",
     "declaration": "arguments attributes built_in routes",

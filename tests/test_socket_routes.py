@@ -301,6 +301,7 @@ def test_json_holds_what_the_list_does():
         "prefix": "poker.",
         "function": f"{__name__}.on_bet",
         "colour": "async def",
+        "schema": None,
         "concurrent": False,
         "at_once": False,
         "timeout": 60.0,
@@ -320,10 +321,28 @@ def test_json_holds_what_the_list_does():
         "flags": re.UNICODE,
         "function": f"{__name__}.Game.may_serve",
         "colour": "def",
+        "schema": None,
         "hidden_by": f"{__name__}.Game.may_really_serve",
     }
     built_in = [line["key"] for line in game["built_in"]]
     assert built_in == ["CANCEL", "PING", "LEAVE", "JOIN", "TIME_SYNC", "HELLO"]
+
+
+def test_what_content_must_be_is_shown():
+    class Typed(RoutedSocketHandler):
+        routes = (("SUM", "on_sum"),)
+        group_rules = (("cellar$", "may_enter"),)
+
+        def on_sum(self, content: dict[str, str]): ...
+
+        def may_enter(self, content: dict[str, str]): ...
+
+    globals()["Typed"] = Typed
+    handler = f"{__name__}.Typed"
+    for name, cells in {'"SUM"': 1, 'group r"cellar$"': 1}.items():
+        assert row(run("--handler", handler), name)[-cells:] == ["schema=dict[str, str]"]
+    [shown] = run_json("--handler", handler)
+    assert shown["routes"][0]["schema"] == shown["group_rules"][0]["schema"] == "dict[str, str]"
 
 
 def test_json_tells_who_answers_a_key():

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from .clients import client_of
-from .typed_forms import Counter, squares
+from .typed_forms import Counter, Typed, squares
 
 FORMS = Path(__file__).parent / "typed_forms.py"
 
@@ -42,6 +42,21 @@ async def test_the_typed_view_works():
         answer = await client.ask({"type": "SURE", "ref": call["ref"], "data": "yes"})
         assert answer == {"type": "ASK", "ref": 2, "status": 200, "data": "yes"}
         assert await client.ask({"type": "NOPE"}) == {"type": "WHAT", "key": "NOPE"}
+
+
+async def test_typed_content_works():
+    async with client_of(Typed.socket) as client:
+        for content, data in (
+            ({"type": "STEP", "by": 3}, 3),
+            ({"type": "RAISE", "by": 3}, "Raised by 3."),
+            ({"type": "FOLD"}, "Folded."),
+            ({"type": "MOVE", "x": 4}, 4),
+            ({"type": "STAKES", "blind": 5}, 5),
+            ({"type": "BOOK", "seats": "6"}, 6),
+            ({"type": "SUM", "numbers": [1, 2]}, 3),
+            ({"type": "ECHO", "text": "hello"}, "hello"),
+        ):
+            assert (await client.ask(content))["data"] == data
 
 
 async def test_the_typed_handler_works():

@@ -2,12 +2,81 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any, assert_type
+from dataclasses import dataclass
+from typing import Any, TypedDict, assert_type
 
+import msgspec
+from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.views import View
+from pydantic import BaseModel
 
 from sockets import CallError, Reply, Route, RoutedSocketHandler, SocketError, SocketRouter
+
+
+@dataclass
+class Steps:
+    by: int
+
+
+class Fold(msgspec.Struct, tag="FOLD"):
+    show: bool = False
+
+
+class Raise(msgspec.Struct, tag="RAISE"):
+    by: int
+
+
+class Move(TypedDict):
+    x: int
+
+
+class Stakes(BaseModel):
+    blind: int
+
+
+class BookingForm(forms.Form):
+    seats = forms.IntegerField()
+
+
+class Typed(View):
+    socket = SocketRouter()
+
+    @socket.route("STEP")
+    @staticmethod
+    async def on_step(socket: RoutedSocketHandler, steps: Steps) -> int:
+        return steps.by
+
+    @socket.route("FOLD", "RAISE")
+    @staticmethod
+    async def on_act(socket: RoutedSocketHandler, content: Fold | Raise) -> str:
+        return f"Raised by {content.by}." if isinstance(content, Raise) else "Folded."
+
+    @socket.route("MOVE", schema=Move)
+    @staticmethod
+    def on_move(socket: RoutedSocketHandler, move: Move) -> int:
+        return move["x"]
+
+    @socket.route("STAKES")
+    @staticmethod
+    def on_stakes(socket: RoutedSocketHandler, payload: Stakes) -> int:
+        return payload.blind
+
+    @socket.route("BOOK")
+    @staticmethod
+    def on_book(socket: RoutedSocketHandler, form: BookingForm) -> int:
+        seats: int = form.cleaned_data["seats"]
+        return seats
+
+    @socket.route("SUM", schema=lambda content: content["numbers"])
+    @staticmethod
+    def on_sum(socket: RoutedSocketHandler, numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @socket.route("ECHO", schema=None)
+    @staticmethod
+    def on_echo(socket: RoutedSocketHandler, content: dict[str, Any]) -> Any:
+        return content["text"]
 
 
 class Counter(View):

@@ -1,13 +1,14 @@
 """This package: a view with a router.
 
 Without the option `session` its handlers are mounted as other peers' consumers are, with it as
-projects do. More options: `rows`, `fields` (checked by annotations), how many more `routes` and
-`regexes` there are, and how many `groups` each member is in besides.
+projects do. More options: `rows`, `fields` (checked by annotations), `typed` (content as a Struct),
+how many more `routes` and `regexes` there are, and how many `groups` each member is in besides.
 """
 
 import re
 import time
 
+import msgspec
 from django.urls import path
 from django.views import View
 
@@ -19,6 +20,11 @@ from sockets.models import Socket
 
 from ..project.mounting import mount
 from . import GROUP, NAP, ROUTES, option, work
+
+
+class Payload(msgspec.Struct):
+    text: str
+    n: int
 
 
 class Echo(View):
@@ -45,6 +51,12 @@ class Echo(View):
         @socket.route(*ROUTES)
         async def on_fields(socket, *, text: str, n: int):
             return {"text": text, "n": n + 1}
+
+    if option("typed"):
+
+        @socket.route(*ROUTES)
+        async def on_typed(socket, content: Payload):
+            return {"text": content.text, "n": content.n + 1}
 
     @socket.route("sync")
     def on_sync(socket, content):

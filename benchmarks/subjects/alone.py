@@ -34,6 +34,7 @@ PEERS = [
     "observable_sync",
     "ours",
     "ours:fields",
+    "ours:typed",
 ]
 CONNECTIONS = 8
 WINDOW = 4

@@ -16,6 +16,9 @@ class Protocol:
     subprotocol: ClassVar[str | None] = None
     """The WebSocket subprotocol that a client asks for to get this format."""
 
+    is_flat: ClassVar[bool] = False
+    """Whether content is the whole message: an object with `type` and `ref` among its fields."""
+
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""
         raise NotImplementedError

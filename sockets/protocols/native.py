@@ -24,6 +24,7 @@ class Native(Protocol):
     """`{"type": KEY, "ref"?: str or int, ...fields}` and its answers."""
 
     subprotocol = "sockets.json"
+    is_flat = True
 
     def key(self, name: str) -> str:
         return name.removeprefix("on_").upper()
