@@ -12,6 +12,7 @@ from .declaration import Declaration
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted, find_router
 from .patterns import is_exponential
+from .pipeline import STAGE_WORDS
 from .routes import Route
 
 
@@ -129,7 +130,10 @@ def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
     """The functions of a handler, each with the URL arguments that it must have."""
     default = () if declared.routes.default is None else (declared.routes.default,)
     for route in (*declared.own_routes, *declared.group_rules.routes, *default):
-        yield route.function, route.url_arguments
+        yield from route.url_arguments
+    for guard in declared.access:
+        for function in guard.functions():
+            yield function, url_arguments(function, STAGE_WORDS)
     for hook in declared.connect:
         yield hook, url_arguments(hook, HOOK_WORDS)
     for hook in declared.disconnect:

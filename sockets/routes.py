@@ -1,8 +1,8 @@
 """Which function a message goes to."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, TypedDict
@@ -12,13 +12,14 @@ from .arguments import (
     Call,
     Function,
     Groups,
-    bind,
     is_generator,
     name_of,
     unwrap,
     url_arguments,
 )
 from .exceptions import DeclarationError, suggest
+from .guards import Guard, has_perm, required_permissions
+from .pipeline import NO_STAGES, Stages, compose
 
 Key = str | re.Pattern[str]
 
@@ -31,6 +32,13 @@ CACHED_KEY_LENGTH = 128
 class RouteOptions(TypedDict, total=False):
     """What may be set per route."""
 
+    login_required: bool
+    permissions: Sequence[str]
+    guards: Sequence[Guard | Function]
+    check_access: Function | None
+    check_data: Function | None
+    hydrate: Function | None
+    dehydrate: Function | None
     concurrent: bool
     timeout: float | None
 
@@ -43,7 +51,8 @@ class Route:
     generators are concurrent unless told otherwise. `timeout` is in seconds; None is without
     limit. `prefix` is what a key must begin with before a regex is matched with the rest.
     `at_once` calls `function(socket, message)` itself, ahead of all that waits: it must neither
-    wait nor raise.
+    wait nor raise. `stages` are the options that may refuse a message before the function, and
+    those that change what it takes and returns.
     """
 
     keys: tuple[Key, ...]
@@ -54,12 +63,27 @@ class Route:
     timeout: float | None = None
     has_timeout: bool = False
     at_once: bool = False
+    stages: Stages = NO_STAGES
 
     @property
-    def url_arguments(self) -> list[str]:
-        """The parameters of the function that only a URL argument of the path can fill."""
-        groups = _common_groups(self.keys, name_of(self.function))
-        return url_arguments(self.function, ROUTE_WORDS, groups)
+    def groups(self) -> frozenset[str]:
+        """The named groups of its regexes."""
+        return _common_groups(self.keys, name_of(self.function))
+
+    @property
+    def url_arguments(self) -> list[tuple[Function, list[str]]]:
+        """Its functions, each with the parameters that only a URL argument can fill."""
+        own = self.function, url_arguments(self.function, ROUTE_WORDS, self.groups)
+        return [own, *self.stages.url_arguments(self.groups)]
+
+    def behind(self, access: Iterable[Guard]) -> "Route":
+        """The route with the guards of its handler before its own."""
+        access = tuple(access)
+        if required := required_permissions(self.function):
+            access += (has_perm(*required),)
+        if not access:
+            return self
+        return replace(self, call=compose(self.function, self.stages, self.groups, access))
 
     @classmethod
     def of(cls, keys: Key | Iterable[Key], function: Function, **options: Any) -> "Route":
@@ -83,9 +107,11 @@ class Route:
                 f"{where}: expected concurrent to be True or False, got {options['concurrent']!r}"
             )
         options.setdefault("concurrent", is_generator(function))
-        return cls(
-            keys=keys, function=function, call=bind(function, ROUTE_WORDS, groups), **options
-        )
+        stages = Stages.of(options, where)
+        for stage in fields(Stages):
+            options.pop(stage.name, None)
+        call = compose(function, stages, groups)
+        return cls(keys=keys, function=function, call=call, stages=stages, **options)
 
     def prefixed(self, prefix: str) -> "Route":
         """The route with a literal prefix before each of its keys."""

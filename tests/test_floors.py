@@ -11,8 +11,8 @@ import sockets
 FLOORS = {
     0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
-    "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ "
-    "protocols.base protocols.native built_in attributes declaration",
+    "geoip layers schemas patterns arguments permissions guards pipeline "
+    "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
@@ -34,10 +34,13 @@ WITHIN_A_FLOOR = {
     "heartbeat": "members",
     "answers": "outbox protocols.base sync",
     "arguments": "schemas",
-    "routes": "arguments",
+    "permissions": "scope",
+    "guards": "arguments permissions scope",
+    "pipeline": "arguments guards schemas",
+    "routes": "arguments guards pipeline",
     "built_in": "routes",
-    "attributes": "arguments protocols.base protocols.native routes",
-    "declaration": "arguments attributes built_in routes",
+    "attributes": "arguments guards protocols.base protocols.native routes",
+    "declaration": "arguments attributes built_in guards pipeline routes",
     "lane": "lanes sync",
     "lanes": "sync",
     "hooks": "arguments",
@@ -65,7 +68,7 @@ WITHIN_A_FLOOR = {
 }
 IN_FUNCTIONS = {
     ("brokers", "_make_carrier"): "its module needs the extra redis, which not all have",
-    ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
+    ("scope", "anonymous_user"): "its module holds models, which may be loaded once the apps are",
     ("apps", "check_sockets"): "a server runs no checks, and need not load their modules",
     ("apps", "check_deployment"): "a server runs no checks, and need not load their modules",
     ("models", "geoip"): "its module needs the extra geoip, which only those who call it have",

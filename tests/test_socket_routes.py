@@ -304,6 +304,7 @@ def test_json_holds_what_the_list_does():
         "concurrent": False,
         "at_once": False,
         "timeout": 60.0,
+        "stages": {},
         "hidden_by": None,
     }
     [chat, shout] = game["routes"][4:6]
