@@ -86,8 +86,8 @@ def _check_login(given: Any, where: str) -> bool:
 def _check_function(given: Any, where: str) -> Function | None:
     if given is None:
         return None
-    if isinstance(given, str | Guard):
-        raise DeclarationError(f"{where}: expected a function, got {given!r}")
+    if isinstance(given, Guard):
+        raise DeclarationError(f"{where}: expected a function, got a guard; list it in guards")
     function = unwrap(given)
     if is_generator(function):
         raise DeclarationError(f"{where}: {name_of(function)} is a generator, which has no result")

@@ -12,7 +12,8 @@ FLOORS = {
     0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
     "geoip layers schemas patterns arguments permissions guards pipeline "
-    "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in attributes declaration",
+    "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
+    "attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
