@@ -146,5 +146,5 @@ def _advice(mounts: list[Mount]) -> str:
 
 def _decides_about_login(handler: type[RoutedSocketHandler]) -> bool:
     owners = handler.__mro__[: handler.__mro__.index(RoutedSocketHandler)]
-    asked = {"login_required", "permissions", "guards"}
-    return any(asked & vars(owner).keys() for owner in owners)
+    decided = any("login_required" in vars(owner) for owner in owners)
+    return decided or bool(handler._declared.access)

@@ -240,7 +240,7 @@ def require_perms(*permissions: str) -> Callable[[F], F]:
         guarded = _guarded(function, names)
         # A route that was made of the function itself finds them there.
         plain: Any = inspect.unwrap(function)
-        plain.required_permissions = (*required_permissions(plain), *names)
+        plain._sockets_permissions = (*required_permissions(plain), *names)
         return guarded  # type: ignore[return-value]
 
     return decorate
@@ -248,7 +248,7 @@ def require_perms(*permissions: str) -> Callable[[F], F]:
 
 def required_permissions(function: Function) -> tuple[str, ...]:
     """What `@require_perms` above `@socket.route` asks for."""
-    names: tuple[str, ...] = getattr(function, "required_permissions", ())
+    names: tuple[str, ...] = getattr(function, "_sockets_permissions", ())
     return names
 
 
