@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from .arguments import Function
 from .exceptions import DeclarationError
-from .guards import Guard, are_permissions, is_guard
+from .guards import Guard, is_guard
+from .permissions import are_permissions
 from .protocols.base import Protocol
 from .protocols.native import Native
 from .routes import Key, Route, is_timeout

@@ -20,6 +20,7 @@ from .exceptions import DeclarationError, suggest
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import admission
 from .routes import Route, Routes
+from .stages import FUNCTIONS
 
 # What Channels' consumers call and a routed handler never does, and what takes its place.
 NEVER_CALLED = {
@@ -138,7 +139,7 @@ class Declaration:
         """An option of a route, with methods in the places of their names."""
         if option == "guards" and isinstance(value, list | tuple):
             return [self._method(given) for given in value]
-        return value if option == "permissions" else self._method(value)
+        return self._method(value) if option in FUNCTIONS else value
 
     def _method(self, given: Any, where: str = "routes") -> Any:
         return self._named(given, where) if isinstance(given, str) else given

@@ -11,7 +11,13 @@ from django.core.exceptions import PermissionDenied
 from .arguments import Function, innermost, is_generator, name_of, unwrap
 from .exceptions import CallError, DeclarationError, LoginRequired
 from .faults import as_socket_error
-from .permissions import check_permissions, current_user, group_names, refusal_of
+from .permissions import (
+    check_permissions,
+    current_user,
+    group_names,
+    permission_list,
+    refusal_of,
+)
 from .scope import get_user
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -154,22 +160,6 @@ def guard_list(given: Any, where: str) -> tuple[Guard, ...]:
     if not isinstance(given, list | tuple) or not all(map(is_guard, given)):
         raise DeclarationError(f"{where}: expected a list of functions and guards, got {given!r}")
     return tuple(map(Guard.of, given))
-
-
-def permission_list(given: Any, where: str) -> tuple[str, ...]:
-    """The names of permissions that a route asks for, or a `DeclarationError`."""
-    if not are_permissions(given):
-        raise DeclarationError(
-            f"{where}: expected a list of names such as 'app.change_model', got {given!r}"
-        )
-    return tuple(given)
-
-
-def are_permissions(given: Any) -> bool:
-    """Whether these are names of permissions, written as Django's are."""
-    return isinstance(given, list | tuple) and all(
-        isinstance(name, str) and 0 < name.find(".") < len(name) - 1 for name in given
-    )
 
 
 @Guard

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db import router
+from django.db import connections, router
 from django.utils.asyncio import async_unsafe
 
-from .exceptions import LoginRequired
+from .exceptions import DeclarationError, LoginRequired
 from .scope import anonymous_user
 
 REMEMBERED = 10.0
@@ -37,6 +37,8 @@ class CurrentUsers:
         if not isinstance(user, get_user_model()):
             return user
         key, now = (user.__class__, user.pk), monotonic()
+        if connections[router.db_for_write(key[0])].in_atomic_block:
+            return _load(*key)  # what a transaction sees is not yet so for others
         since, current = self._known.get(key, (-inf, None))
         if now - since >= REMEMBERED:
             changes = self._changes
@@ -101,3 +103,19 @@ def group_names(user: Any) -> frozenset[str]:
 def refusal_of(user: Any) -> Exception:
     """What to tell somebody who may not: to log in, where that may help."""
     return PermissionDenied() if user.is_authenticated else LoginRequired()
+
+
+def permission_list(given: Any, where: str) -> tuple[str, ...]:
+    """The names of permissions that a route asks for, or a `DeclarationError`."""
+    if not are_permissions(given):
+        raise DeclarationError(
+            f"{where}: expected a list of names such as 'app.change_model', got {given!r}"
+        )
+    return tuple(given)
+
+
+def are_permissions(given: Any) -> bool:
+    """Whether these are names of permissions, written as Django's are."""
+    return isinstance(given, list | tuple) and all(
+        isinstance(name, str) and 0 < name.find(".") < len(name) - 1 for name in given
+    )

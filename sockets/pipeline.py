@@ -1,8 +1,8 @@
-"""What comes before and after a route's function: who may, what is valid, what is loaded."""
+"""What comes before and after a route's function, in its order, and how it is run."""
 
 import inspect
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,87 +20,15 @@ from .arguments import (
     name_of,
     readers,
     takes,
-    unwrap,
-    url_arguments,
 )
 from .exceptions import DeclarationError, InvalidContent, LoginRequired
-from .guards import Guard, guard_list, has_perm, is_pass, permission_list
+from .guards import Guard, is_pass
 from .messages import Message, Reply, answer_of
 from .schemas import Validate
+from .stages import NO_STAGES, STAGE_WORDS, Stages
 
 if TYPE_CHECKING:
     from .handlers import RoutedSocketHandler
-
-# What guards, checks and `dehydrate` may ask for besides what the route's function may.
-STAGE_WORDS: dict[str, Getter] = {**ROUTE_WORDS, "obj": lambda socket, message: message.obj}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stages:
-    """The options of a route that run before or after its function."""
-
-    login_required: bool = False
-    permissions: tuple[str, ...] = ()
-    guards: tuple[Guard, ...] = ()
-    check_access: Function | None = None
-    check_data: Function | None = None
-    hydrate: Function | None = None
-    dehydrate: Function | None = None
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any], where: str) -> "Stages":
-        """Those among the options of a route, each checked to be what it must."""
-        checked = {}
-        for name in (option.name for option in fields(cls)):
-            if name in options:
-                check: Callable[[Any, str], Any] = _CHECKS.get(name, _check_function)
-                checked[name] = check(options[name], f"{where}, {name}")
-        return cls(**checked)
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The stages that there are, by the names of their options."""
-        values = {option.name: getattr(self, option.name) for option in fields(self)}
-        return {name: value for name, value in values.items() if value}
-
-    @property
-    def conditions(self) -> tuple[Guard, ...]:
-        """All who must let a message pass, in their order."""
-        permissions = (has_perm(*self.permissions),) if self.permissions else ()
-        access = () if self.check_access is None else (Guard(self.check_access),)
-        return (*permissions, *self.guards, *access)
-
-    def url_arguments(self, groups: frozenset[str]) -> list[tuple[Function, list[str]]]:
-        """The user's functions, each with the parameters that only the URL can fill."""
-        given = [function for guard in self.conditions for function in guard.functions()]
-        given += filter(None, (self.check_data, self.hydrate, self.dehydrate))
-        return [(function, url_arguments(function, STAGE_WORDS, groups)) for function in given]
-
-
-def _check_login(given: Any, where: str) -> bool:
-    if not isinstance(given, bool):
-        raise DeclarationError(f"{where}: expected True or False, got {given!r}")
-    return given
-
-
-def _check_function(given: Any, where: str) -> Function | None:
-    if given is None:
-        return None
-    if isinstance(given, Guard):
-        raise DeclarationError(f"{where}: expected a function, got a guard; list it in guards")
-    function = unwrap(given)
-    if is_generator(function):
-        raise DeclarationError(f"{where}: {name_of(function)} is a generator, which has no result")
-    return function
-
-
-NO_STAGES = Stages()
-
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "login_required": _check_login,
-    "permissions": permission_list,
-    "guards": guard_list,
-}
 
 
 def compose(
@@ -176,14 +104,13 @@ class Pipeline:
         self._check_declaration(function)
 
     def _check_declaration(self, function: Function) -> None:
-        asks = [*self._object_guards]
+        asking = list(map(str, self._object_guards))
         if self._check_data and self._check_data.takes_obj:
-            asks.append(Guard(self._check_data.function))
-        for guard in asks:
-            if not self._hydrate:
-                raise DeclarationError(
-                    f"{self._where}: {guard} asks for obj, but the route has no hydrate to load it"
-                )
+            asking.append(name_of(self._check_data.function))
+        if asking and not self._hydrate:
+            raise DeclarationError(
+                f"{self._where}: {asking[0]} asks for obj, but the route has no hydrate to load it"
+            )
         if self._dehydrate and is_generator(function):
             raise DeclarationError(
                 f"{self._where}: the parts of a generator are not dehydrated; yield what is sent"

@@ -12,8 +12,8 @@ from .declaration import Declaration
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted, find_router
 from .patterns import is_exponential
-from .pipeline import STAGE_WORDS
 from .routes import Route
+from .stages import STAGE_WORDS
 
 
 def check_hidden_routes(mounted: Mounted) -> Iterator[CheckMessage]:

@@ -19,7 +19,8 @@ from .arguments import (
 )
 from .exceptions import DeclarationError, suggest
 from .guards import Guard, has_perm, required_permissions
-from .pipeline import NO_STAGES, Stages, compose
+from .pipeline import compose
+from .stages import NO_STAGES, Stages
 
 Key = str | re.Pattern[str]
 

@@ -11,7 +11,7 @@ import sockets
 FLOORS = {
     0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
-    "geoip layers schemas patterns arguments permissions guards pipeline "
+    "geoip layers schemas patterns arguments permissions guards stages pipeline "
     "routes consumer mailbox scope protocols.__init__ protocols.base protocols.native built_in "
     "attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
@@ -37,11 +37,12 @@ WITHIN_A_FLOOR = {
     "arguments": "schemas",
     "permissions": "scope",
     "guards": "arguments permissions scope",
-    "pipeline": "arguments guards schemas",
-    "routes": "arguments guards pipeline",
+    "stages": "arguments guards permissions",
+    "pipeline": "arguments guards schemas stages",
+    "routes": "arguments guards pipeline stages",
     "built_in": "routes",
-    "attributes": "arguments guards protocols.base protocols.native routes",
-    "declaration": "arguments attributes built_in guards pipeline routes",
+    "attributes": "arguments guards permissions protocols.base protocols.native routes",
+    "declaration": "arguments attributes built_in guards pipeline routes stages",
     "lane": "lanes sync",
     "lanes": "sync",
     "hooks": "arguments",

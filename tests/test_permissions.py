@@ -1,11 +1,15 @@
 """What users may do now: read afresh, and remembered for seconds."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import SimpleLazyObject
 
 from sockets import SocketRouter, permissions
 from sockets.permissions import CurrentUsers, current_user, users
@@ -95,13 +99,25 @@ def test_a_login_changes_no_permission():
     assert current_user(ann) is before
 
 
-def test_a_change_counts_when_it_is_committed():
+def test_a_change_counts_for_others_when_it_is_committed():
     ann = make_ann()
     before = current_user(ann)
-    with transaction.atomic():
+    with ThreadPoolExecutor(1) as elsewhere:
+        with transaction.atomic():
+            ann.user_permissions.clear()
+            assert not may(ann)
+            assert elsewhere.submit(current_user, ann).result() is before
+        assert not elsewhere.submit(may, ann).result()
+        elsewhere.submit(connections.close_all).result()
+
+
+def test_a_change_that_is_rolled_back_counts_for_nobody():
+    ann = make_ann()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
         ann.user_permissions.clear()
-        assert current_user(ann) is before
-    assert current_user(ann) is not before
+        assert not may(ann)
+        _ = 1 / 0
+    assert may(ann)
 
 
 def test_what_was_read_before_a_change_is_not_remembered_after_it(monkeypatch):
@@ -123,6 +139,12 @@ def test_one_who_is_deleted_is_nobody():
     assert current_user(ann) == AnonymousUser()
 
 
+def test_a_user_that_is_loaded_when_asked_for_is_one_too():
+    ann = make_ann()
+    lazy = SimpleLazyObject(lambda: ann)
+    assert current_user(lazy) is current_user(ann)
+
+
 def test_users_of_another_kind_are_as_they_are():
     class Service:
         is_authenticated = True
@@ -137,6 +159,15 @@ async def test_it_may_not_be_asked_for_in_a_coroutine():
 
 
 # On routes and handlers
+
+
+class InATestCase(TestCase):
+    async def test_permissions_are_those_of_its_transaction(self):
+        ann = await sync_to_async(make_ann)()
+        async with client_of(page(), user=ann) as client:
+            assert (await client.ask({"type": "LOOK"}))["data"] == "seen"
+            await ann.user_permissions.aclear()
+            assert (await client.ask({"type": "LOOK"}))["status"] == 403
 
 
 def page(**attributes):

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 
 from sockets import guards, permissions
-from sockets.pipeline import Stages
+from sockets.stages import Stages
 
 from .clients import Client, client_of
 

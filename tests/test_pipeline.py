@@ -1,4 +1,4 @@
-"""What comes before and after a route's function: who may, what is valid, what is loaded."""
+"""What comes before and after a route's function, in its order, and how it is run."""
 
 import asyncio
 import re
@@ -201,8 +201,9 @@ class Gate:
 
 
 @COLOURS
+@pytest.mark.parametrize("concurrent", [False, True])
 @pytest.mark.parametrize("end", ["time-out", "cancel", "closed", "gone"])
-async def test_a_message_that_ended_goes_no_further(colour, end):
+async def test_a_message_that_ended_goes_no_further(colour, end, concurrent):
     gate, log, sockets = Gate(colour), Log(colour), []
     router = SocketRouter()
 
@@ -211,7 +212,8 @@ async def test_a_message_that_ended_goes_no_further(colour, end):
         sockets.append(socket)
 
     timeout = 0.05 if end == "time-out" else None
-    router.route("PLAY", hydrate=gate.function, timeout=timeout)(log.make("function"))
+    options = {"hydrate": gate.function, "timeout": timeout, "concurrent": concurrent}
+    router.route("PLAY", **options)(log.make("function"))
     async with client_of(router) as client:
         await client.send_json_to({"type": "PLAY", "ref": 1})
         await until(lambda: gate.entered)
@@ -315,6 +317,22 @@ async def test_hydrate_may_take_fields():
         assert (await client.ask({"type": "LOAD", "game": 5}))["data"] == {"number": 5}
         answer = await client.ask({"type": "LOAD", "game": "x"})
         assert (answer["status"], answer["errors"][0]["field"]) == (400, "game")
+
+
+async def test_data_of_the_object_is_checked_once_it_is_loaded():
+    socket = SocketRouter()
+
+    @socket.route(
+        "BET",
+        hydrate=lambda socket: {"chips": 5},
+        check_data=lambda socket, obj, content: content["n"] <= obj["chips"],
+    )
+    def on_bet(socket, game):
+        return game
+
+    async with client_of(socket) as client:
+        assert (await client.ask({"type": "BET", "n": 5}))["data"] == {"chips": 5}
+        assert (await client.ask({"type": "BET", "n": 6}))["status"] == 400
 
 
 async def test_the_stages_of_a_message_share_a_store():
@@ -529,67 +547,19 @@ async def test_a_subclass_overrides_a_stage():
         assert (await client.ask({"type": "LOOK"}))["data"] == "BOARD"
 
 
+@pytest.mark.parametrize("option", ["login_required", "timeout", "concurrent"])
+def test_only_functions_are_named(option):
+    with pytest.raises(DeclarationError, match=f"expected {option}|{option}: expected"):
+
+        class Other(Game):
+            routes = (("MOVE", "on_move", {option: "load"}),)
+
+
 def test_a_stage_that_names_no_method():
     with pytest.raises(DeclarationError, match=r"names the method 'lod', .* did you mean 'load'"):
 
         class Other(Game):
             routes = (("MOVE", "on_move", {"hydrate": "lod"}),)
-
-
-# Declarations
-
-
-def on_play(socket): ...
-
-
-def parts(socket):
-    yield 1
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"login_required": 1}, "login_required: expected True or False, got 1"),
-        ({"permissions": "app.play"}, "permissions: expected a list of names such as"),
-        ({"permissions": ["play"]}, "permissions: expected a list of names such as"),
-        ({"guards": on_play}, "guards: expected a list of functions and guards, got <function"),
-        ({"guards": ["may_play"]}, "guards: expected a list of functions and guards, got"),
-        ({"guards": [parts]}, "parts: a guard cannot be a generator"),
-        ({"hydrate": "load"}, "expected a function or @staticmethod"),
-        ({"hydrate": parts}, "hydrate: .*parts is a generator"),
-        ({"check_access": authenticated}, "check_access: .* list it in guards"),
-        ({"guards": [lambda socket, obj: True]}, "asks for obj, but the route has no hydrate"),
-        ({"check_access": lambda socket, obj: True}, "asks for obj, but the route has no hydrate"),
-        ({"check_data": lambda socket, obj: True}, "asks for obj, but the route has no hydrate"),
-        ({"hydrate": lambda: 1}, "expected the handler as first parameter"),
-        ({"dehydrate": lambda socket, *, n: n}, "dehydrate has no fields"),
-        ({"hidrate": on_play}, "no option 'hidrate'; did you mean 'hydrate'"),
-    ],
-)
-def test_what_cannot_work_fails_where_it_is_declared(options, message):
-    with pytest.raises(DeclarationError, match=message):
-        SocketRouter().route("PLAY", **options)(on_play)
-
-
-def test_the_parts_of_a_generator_are_not_dehydrated():
-    with pytest.raises(DeclarationError, match="the parts of a generator are not dehydrated"):
-        SocketRouter().route("PLAY", dehydrate=on_play)(parts)
-
-
-async def test_data_of_the_object_is_checked_once_it_is_loaded():
-    socket = SocketRouter()
-
-    @socket.route(
-        "BET",
-        hydrate=lambda socket: {"chips": 5},
-        check_data=lambda socket, obj, content: content["n"] <= obj["chips"],
-    )
-    def on_bet(socket, game):
-        return game
-
-    async with client_of(socket) as client:
-        assert (await client.ask({"type": "BET", "n": 5}))["data"] == {"chips": 5}
-        assert (await client.ask({"type": "BET", "n": 6}))["status"] == 400
 
 
 # A handler's own guards and permissions
