@@ -217,11 +217,11 @@ class Run:
                 value = self.stage(self.socket, self.message)
             except Exception as fault:
                 self._go_on(partial(self.steps.throw, fault))
-                continue
-            if inspect.isawaitable(value):
-                self.awaited = value
-                return
-            self._go_on(partial(self.steps.send, value))
+            else:
+                if inspect.isawaitable(value):
+                    self.awaited = value
+                    return
+                self._go_on(partial(self.steps.send, value))
 
     async def settle(self) -> None:
         """Await what a call has left to be awaited."""

@@ -3,12 +3,16 @@
 import inspect
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Literal
 
+from django.apps import apps
+from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Warning
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, name_of, url_arguments
 from .declaration import Declaration
+from .guards import required_permissions
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted, find_router
 from .patterns import is_exponential
@@ -126,6 +130,47 @@ def check_url_arguments(mounted: Mounted) -> Iterator[CheckMessage]:
                     )
 
 
+def check_permissions(mounted: Mounted) -> Iterator[CheckMessage]:
+    """Permissions that no model has, but one of almost the same name."""
+    known = set(_known_permissions())
+    asked = {asked: handler for handler in mounted for asked in _asked_permissions(handler)}
+    for (where, name), handler in asked.items():
+        near = get_close_matches(name, known, n=1)
+        if name not in known and near:
+            yield Warning(
+                f"{where} asks for the permission {name!r}, which no model has, so that only "
+                "superusers pass.",
+                hint=f"Did you mean {near[0]!r}? If a backend of your own knows it, add "
+                "'sockets.W011' to SILENCED_SYSTEM_CHECKS.",
+                obj=handler,
+                id="sockets.W011",
+            )
+
+
+def _asked_permissions(handler: type[RoutedSocketHandler]) -> Iterator[tuple[str, str]]:
+    declared = handler._declared
+    for name in handler.permissions:
+        yield name_of(handler), name
+    for route in (*declared.own_routes, *declared.group_rules.routes):
+        for name in (
+            *route.stages.permissions,
+            *required_permissions(inspect.unwrap(route.function)),
+        ):
+            yield name_of(route.function), name
+
+
+def _known_permissions() -> Iterator[str]:
+    for model in apps.get_models():
+        options = model._meta
+        yield from (
+            f"{options.app_label}.{name}"
+            for name in (
+                *(get_permission_codename(does, options) for does in options.default_permissions),
+                *(name for name, _ in options.permissions),
+            )
+        )
+
+
 def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
     """The functions of a handler, each with the URL arguments that it must have."""
     default = () if declared.routes.default is None else (declared.routes.default,)
@@ -144,4 +189,10 @@ def _written(key: str | re.Pattern[str]) -> str:
     return repr(key if isinstance(key, str) else key.pattern)
 
 
-CHECKS = (check_hidden_routes, check_regexes, check_names, check_url_arguments)
+CHECKS = (
+    check_hidden_routes,
+    check_regexes,
+    check_names,
+    check_url_arguments,
+    check_permissions,
+)

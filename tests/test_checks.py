@@ -26,7 +26,7 @@ import sockets
 import tests
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.exceptions import DeclarationError
-from sockets.guards import Guard, staff
+from sockets.guards import Guard, require_perms, staff
 
 from . import settings
 
@@ -453,6 +453,29 @@ def test_one_path_with_the_argument_is_enough():
     paths = [at_url(Page, "table/"), at_url(Page, "table/<int:table>/")]
     assert not check(*paths, id="E003")
     assert check(paths[0], id="E003")
+
+
+def test_a_permission_that_is_misspelt():
+    socket = SocketRouter(permissions=["auth.veiw_user"])
+    socket.route("ADD", permissions=["auth.add_group", "auth.adds_group"])(lambda socket: None)
+
+    @require_perms("sockets.veiw_socket")
+    def may_join(socket): ...
+
+    socket.group("room$")(may_join)
+    found = check(type("Page", (View,), {"socket": socket}), id="W011")
+    assert [message.msg.split("'")[1] for message in found] == [
+        "auth.veiw_user",
+        "auth.adds_group",
+        "sockets.veiw_socket",
+    ]
+    assert "Page.socket.Handler asks for the permission" in found[0].msg
+    assert "Did you mean 'auth.view_user'?" in found[0].hint
+
+
+@pytest.mark.parametrize("name", ["auth.view_user", "billing.refund", "desk.open"])
+def test_a_permission_that_a_model_or_a_backend_may_have(name):
+    assert not check(page(permissions=[name]), id="W011")
 
 
 # The project around them
