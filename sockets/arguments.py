@@ -10,14 +10,15 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from .exceptions import DeclarationError
 from .messages import Message
-from .schemas import fields_validator
+from .schemas import Validate, fields_validator
 
 if TYPE_CHECKING:
     from .handlers import RoutedSocketHandler
 
 Function = Callable[..., Any]
 Groups = Mapping[str, str]
-Words = Mapping[str, Callable[[Any, Any], Any]]
+Getter = Callable[[Any, Any], Any]
+Words = Mapping[str, Getter]
 Call = Callable[["RoutedSocketHandler", Any], Awaitable[Any]]
 
 # What a parameter's name stands for: in a route's function, and in a hook.
@@ -33,6 +34,7 @@ ROUTE_WORDS: dict[str, Callable[["RoutedSocketHandler", Message], Any]] = {
     "session": lambda socket, message: socket.session,
     "scope": lambda socket, message: socket.scope,
     "state": lambda socket, message: socket.state,
+    "store": lambda socket, message: message.store,
 }
 HOOK_WORDS: dict[str, Callable[["RoutedSocketHandler", Any], Any]] = {
     **{name: ROUTE_WORDS[name] for name in ("user", "session", "scope", "state")},
@@ -86,12 +88,8 @@ def bind(
     fields of the message. What is neither is a URL argument of the connection's path.
     """
     where = name_of(function)
-    positional, fields = parameters_of(function, where)
-    _check_names(positional, fields, words, groups, where)
-    getters = [
-        _getter(parameter, words, groups, where, first=index == 0)
-        for index, parameter in enumerate(positional)
-    ]
+    positional, fields = _checked_parameters(function, words, groups, where)
+    getters = _getters(positional, words, groups, where)
     if is_generator(function) and "content" not in words:
         raise DeclarationError(f"{where}: a hook answers nobody, so it cannot be a generator")
     start = start_of(function)
@@ -122,6 +120,22 @@ def bind(
             return start(socket, *[get(socket, message) for get in getters])
 
     return call
+
+
+def readers(
+    function: Function, words: Words, groups: frozenset[str]
+) -> tuple[list[Getter], Validate | None]:
+    """How each argument after the handler is read, and what checks the fields after `*`."""
+    where = name_of(function)
+    positional, fields = _checked_parameters(function, words, groups, where)
+    validate = fields_validator(fields, where) if fields else None
+    return _getters(positional, words, groups, where), validate
+
+
+def takes(function: Function, name: str) -> bool:
+    """Whether a parameter after the handler bears this name."""
+    positional, fields = parameters_of(function, name_of(function))
+    return name in fields or any(parameter.name == name for parameter in positional)
 
 
 def url_arguments(
@@ -183,6 +197,23 @@ def parameters_of(
     return positional[1:], fields
 
 
+def _checked_parameters(
+    function: Function, words: Words, groups: frozenset[str], where: str
+) -> tuple[list[inspect.Parameter], dict[str, inspect.Parameter]]:
+    positional, fields = parameters_of(function, where)
+    _check_names(positional, fields, words, groups, where)
+    return positional, fields
+
+
+def _getters(
+    positional: list[inspect.Parameter], words: Words, groups: frozenset[str], where: str
+) -> list[Getter]:
+    return [
+        _getter(parameter, words, groups, where, first=index == 0)
+        for index, parameter in enumerate(positional)
+    ]
+
+
 def evaluated(annotation: Any, function: Function, where: str) -> Any:
     """An annotation of the function's, which may be a string."""
     if not isinstance(annotation, str):
@@ -239,7 +270,7 @@ def _getter(
     where: str,
     *,
     first: bool,
-) -> Callable[[Any, Any], Any]:
+) -> Getter:
     """How one argument is read from the socket and the message."""
     name, default = parameter.name, parameter.default
     if name in words:

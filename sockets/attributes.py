@@ -1,22 +1,25 @@
 """What may be set on a handler class, or on a router for its handler: names, defaults, checks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 from .arguments import Function
 from .exceptions import DeclarationError
+from .guards import Guard, is_guard
+from .permissions import are_permissions
 from .protocols.base import Protocol
 from .protocols.native import Native
 from .routes import Key, Route, is_timeout
 
-RouteLike = Route | tuple[Key, str | Function]
+RouteLike = Route | tuple[Key, str | Function] | tuple[Key, str | Function, dict[str, Any]]
 
 
 class Attributes:
     """The class attributes of a handler."""
 
     routes: ClassVar[Iterable[RouteLike]] = ()
-    """`(key, method name or function)` pairs and `Route` objects; the last match wins."""
+    """`(key, method name or function)`, with a dict of options behind it where there are any, and
+    `Route` objects; the last match wins."""
     group_rules: ClassVar[Iterable[RouteLike]] = ()
     """`(regex, method name or function)` pairs: the groups that clients may join. The function
     may refuse, and what it returns is the answer."""
@@ -28,6 +31,10 @@ class Attributes:
     """The wire formats on offer; a client that asks for no subprotocol gets the first."""
     login_required: ClassVar[bool] = False
     """Turn anonymous clients away: their first frame is answered with RECONNECT, then 4401."""
+    permissions: ClassVar[Sequence[str]] = ()
+    """Permissions that a client must have to connect, and still have at every message."""
+    guards: ClassVar[Sequence[Guard | Function | str]] = ()
+    """Functions, or names of methods, that may refuse a client, and later every message."""
     refuse_at_handshake: ClassVar[bool] = False
     """Refuse clients with an HTTP 403 instead of accepting and closing with a code."""
     tracked: ClassVar[bool] = True
@@ -63,7 +70,7 @@ LIMITS = tuple(name for name, default in DEFAULTS.items() if type(default) is in
 SWITCHES = tuple(name for name, default in DEFAULTS.items() if type(default) is bool)
 ATTRIBUTES = (
     *(*LIMITS, *SWITCHES, "timeout", "slow_client"),
-    *("protocols", "groups", "routes", "group_rules"),
+    *("protocols", "groups", "routes", "group_rules", "permissions", "guards"),
 )
 
 
@@ -85,6 +92,12 @@ def check_attribute(name: str, value: Any, where: str) -> None:
         fits = value is None or (isinstance(value, Iterable) and not isinstance(value, str))
         fits = fits and all(isinstance(group, str) for group in value or ())
         expected = "None or a list of names"
+    elif name == "permissions":
+        fits, expected = are_permissions(value), "a list of names such as 'app.change_model'"
+    elif name == "guards":
+        fits = isinstance(value, list | tuple)
+        fits = fits and all(isinstance(given, str) or is_guard(given) for given in value)
+        expected = "a list of functions, guards and method names"
     elif name in ("routes", "group_rules"):
         fits = isinstance(value, Iterable) and not isinstance(value, str)
         first = "key" if name == "routes" else "regex"

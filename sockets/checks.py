@@ -117,8 +117,8 @@ def check_login(mounted: Mounted) -> Iterator[CheckMessage]:
             yield Warning(
                 f"The page of {name_of(mounts[0].view_class)} at {', '.join(paths)} is not for "
                 "everybody, but its socket is.",
-                hint="Set login_required = True on the router, and check permissions in a connect "
-                "hook; login_required = False says that it is meant to be open.",
+                hint=f"Set {_advice(mounts)} on the router, or guards; login_required = False "
+                "says that it is meant to be open.",
                 obj=mounts[0].view_class,
                 id="sockets.W004",
             )
@@ -136,6 +136,15 @@ def _is_guarded(mount: Mount) -> bool:
     return LOGIN_MIDDLEWARE in settings.MIDDLEWARE and not is_open
 
 
+def _advice(mounts: list[Mount]) -> str:
+    """What asks of a client what the page asks of its visitors."""
+    required = getattr(mounts[0].view_class, "permission_required", None)
+    if not required:
+        return "login_required = True"
+    return f"permissions = {[required] if isinstance(required, str) else list(required)!r}"
+
+
 def _decides_about_login(handler: type[RoutedSocketHandler]) -> bool:
     owners = handler.__mro__[: handler.__mro__.index(RoutedSocketHandler)]
-    return any("login_required" in vars(owner) for owner in owners)
+    decided = any("login_required" in vars(owner) for owner in owners)
+    return decided or bool(handler._declared.access)

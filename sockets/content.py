@@ -1,7 +1,8 @@
 """What a route's function says of its content, and how that is cleaned before the call."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Any
 
 from .arguments import ROUTE_WORDS, Call, Function, evaluated, name_of, parameters_of, start_of
@@ -11,9 +12,10 @@ from .schemas import Schema, schema_of
 NAMES = ("content", "payload")
 
 
-def content_name(function: Function, groups: frozenset[str] = frozenset()) -> str | None:
-    """What a route's function calls its content: a name of its own, where it has one."""
-    return next((parameter.name for parameter in _takers(function, groups)), None)
+def own_name(function: Function, groups: frozenset[str] = frozenset()) -> str | None:
+    """What a route's function calls its content, where it has a name of its own for it."""
+    name = next((parameter.name for parameter in _takers(function, groups)), None)
+    return None if name in NAMES else name
 
 
 def content_schema(function: Function, groups: frozenset[str] = frozenset()) -> Schema | None:
@@ -31,37 +33,51 @@ def content_schema(function: Function, groups: frozenset[str] = frozenset()) -> 
     return None
 
 
-def cleaned(
-    call: Call, schema: Schema, function: Function, groups: frozenset[str] = frozenset()
-) -> Call:
-    """The call of a function, of a message whose content is cleaned first.
-
-    A URL argument with the content's own name takes its place; then nothing is cleaned.
-    """
+def check_fields(function: Function, schema: Schema) -> None:
+    """Raise `DeclarationError` for a function that takes single fields beside a schema."""
     _, fields = parameters_of(function, name_of(function))
     if fields:
         raise DeclarationError(
             f"{name_of(function)}: expected a schema or fields after *, got both; move "
             f"{', '.join(fields)} into {schema.name}"
         )
-    name, clean = content_name(function, groups), schema.clean
-    own = name is not None and name not in NAMES
-    if schema.blocking or schema.awaited:
-        return _cleaned_meanwhile(call, start_of(clean), name if own else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """A schema, and what its function calls the content: a URL argument may take its place."""
+
+    schema: Schema
+    own_name: str | None
+
+    @property
+    def blocking(self) -> bool:
+        return self.schema.blocking
+
+    def __call__(self, socket: Any, message: Any) -> Any:
+        """The cleaned content, or what is awaited for it."""
+        if self.own_name in socket.kwargs:
+            return message.content
+        return self.schema.clean(message.content)
+
+
+def cleaned(call: Call, cleaning: Cleaning) -> Call:
+    """The call of a function, of a message whose content is cleaned first."""
+    if cleaning.blocking or cleaning.schema.awaited:
+        start = start_of(cleaning.schema.clean)
+
+        async def call_with_awaited(socket: Any, message: Any) -> Any:
+            if cleaning.own_name not in socket.kwargs:
+                message.content = await start(message.content)
+            return await call(socket, message)
+
+        return call_with_awaited
+    clean, own_name = cleaning.schema.clean, cleaning.own_name
 
     def call_with_cleaned(socket: Any, message: Any) -> Awaitable[Any]:
-        if not own or name not in socket.kwargs:
+        if own_name is None or own_name not in socket.kwargs:
             message.content = clean(message.content)
         return call(socket, message)
-
-    return call_with_cleaned
-
-
-def _cleaned_meanwhile(call: Call, clean: Callable[..., Awaitable[Any]], name: str | None) -> Call:
-    async def call_with_cleaned(socket: Any, message: Any) -> Any:
-        if name not in socket.kwargs:
-            message.content = await clean(message.content)
-        return await call(socket, message)
 
     return call_with_cleaned
 

@@ -17,7 +17,10 @@ from .arguments import (
 from .attributes import ATTRIBUTES, RouteLike, check_attribute
 from .built_in import BUILT_IN, on_ping
 from .exceptions import DeclarationError, suggest
+from .guards import Guard, has_perm, required_permissions
+from .pipeline import admission
 from .routes import Route, Routes
+from .stages import FUNCTIONS
 
 # What Channels' consumers call and a routed handler never does, and what takes its place.
 NEVER_CALLED = {
@@ -58,11 +61,14 @@ class Declaration:
         for name in ATTRIBUTES:
             check_attribute(name, getattr(handler, name), handler.__qualname__)
         handler.routes = tuple(handler.routes)  # a generator would be used up
+        self.access = self._find_access()
+        """The guards that a handler asks before its hooks, and before each message."""
+        self.admit = admission(self.access, f"{handler.__qualname__}.guards")
         self.default = self._own("default_route")
         self.own_routes = tuple(map(self._route, handler.routes))
         self.routes = Routes(
-            [*BUILT_IN, *self.own_routes],
-            default=self.default and Route.of((), self.default),
+            [*BUILT_IN, *(route.behind(self.access) for route in self.own_routes)],
+            default=self.default and Route.of((), self.default).behind(self.access),
             timeout=handler.timeout,
         )
         found = self.routes.find("PING")
@@ -70,7 +76,9 @@ class Declaration:
         """Whether a PING is the client's answer to ours, and not a route of the user's."""
         handler.group_rules = tuple(handler.group_rules)
         self.group_rules = Routes(
-            map(self._group_rule, handler.group_rules), default=None, timeout=None
+            (self._group_rule(given).behind(self.access) for given in handler.group_rules),
+            default=None,
+            timeout=None,
         )
         self.is_flat = all(protocol.is_flat for protocol in handler.protocols)
         self._check_schemas()
@@ -133,13 +141,29 @@ class Declaration:
         if isinstance(given, Route):
             return given
         try:
-            key, function = given
-        except (TypeError, ValueError):
+            key, function, *rest = given
+            [options] = rest or [{}]
+            options = {name: self._with_methods(name, option) for name, option in options.items()}
+        except (TypeError, ValueError, AttributeError):
             raise DeclarationError(
-                f"{self._handler.__qualname__}.routes: expected (key, method name or function) "
-                f"or a Route, got {given!r}"
+                f"{self._handler.__qualname__}.routes: expected (key, method name or function), "
+                f"the two with a dict of options, or a Route, got {given!r}"
             ) from None
-        return Route.of((key,), self._named(function) if isinstance(function, str) else function)
+        return Route.of((key,), self._method(function), **options)
+
+    def _find_access(self) -> tuple[Guard, ...]:
+        permissions, guards = self._handler.permissions, self._handler.guards
+        asked = [has_perm(*permissions)] if permissions else []
+        return (*asked, *(Guard.of(self._method(given, "guards")) for given in guards))
+
+    def _with_methods(self, option: str, value: Any) -> Any:
+        """An option of a route, with methods in the places of their names."""
+        if option == "guards" and isinstance(value, list | tuple):
+            return [self._method(given) for given in value]
+        return self._method(value) if option in FUNCTIONS else value
+
+    def _method(self, given: Any, where: str = "routes") -> Any:
+        return self._named(given, where) if isinstance(given, str) else given
 
     def _group_rule(self, given: Any) -> Route:
         if isinstance(given, Route):
@@ -180,4 +204,11 @@ class Declaration:
         """The class's own hook, then those that a router has collected."""
         method = self._own(name)
         collected = map(unwrap, getattr(self._handler, f"{name}_hooks"))
-        return [hook for hook in (method, *collected) if hook is not None]
+        hooks = [hook for hook in (method, *collected) if hook is not None]
+        for hook in hooks:
+            if required_permissions(hook):
+                raise DeclarationError(
+                    f"{name_of(hook)}: write @require_perms beneath @socket.{name}, so that the "
+                    "hook is what it guards"
+                )
+        return hooks

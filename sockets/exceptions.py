@@ -160,6 +160,9 @@ class InvalidContent(SocketError):
 class LoginRequired(SocketError):
     status = 401
 
+    def __init__(self, details: str = "You are not logged in; log in and reload.") -> None:
+        super().__init__(details)
+
 
 class UnknownKey(SocketError):
     status = 404

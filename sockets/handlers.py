@@ -32,7 +32,7 @@ from .messages import Answer, Message, Ref, answer_of, check_size, current_messa
 from .reader import Reader
 from .routes import Route
 from .scope import Scope
-from .socket import NOT_LOGGED_IN, ClientSocket
+from .socket import ClientSocket
 from .streams import send_parts
 from .strikes import Strikes
 from .sync import finish
@@ -115,6 +115,10 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 if not self._member.enter():
                     self._log_out()
                     return False
+                if self._declared.admit is not None:
+                    await self._declared.admit(self, Message(None, None))
+                    if self._closed is not None:
+                        return False
                 await self._join_layer()
                 self._hooked = True
                 for hook in self._declared.connect_hooks:
@@ -138,7 +142,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                     "sockets.asgi.get_asgi_application() or inside AuthMiddlewareStack.",
                     type(self).__qualname__,
                 )
-            raise LoginRequired(NOT_LOGGED_IN)
+            raise LoginRequired
 
     async def _join_layer(self) -> None:
         if self._declared.uses_layer:

@@ -12,6 +12,7 @@ from asgiref.sync import iscoroutinefunction
 
 from .arguments import Function, Groups, innermost, is_generator, name_of
 from .built_in import BUILT_IN
+from .guards import Guard
 from .handlers import RoutedSocketHandler
 from .router import attributes_of
 from .routes import Key, Route, Routes
@@ -44,6 +45,7 @@ class Line:
         schema = self.schema
         options = {
             f"schema={schema}": schema is not None,
+            **{shown_stage(*stage): True for stage in route.stages.given.items()},
             "concurrent": route.concurrent,
             "at once": route.at_once,
             f"timeout={route.timeout}": route.has_timeout,
@@ -65,6 +67,7 @@ class Line:
             "concurrent": route.concurrent,
             "at_once": route.at_once,
             "timeout": route.timeout,
+            "stages": plain(route.stages.given),
             "hidden_by": self.hider,
         }
 
@@ -222,10 +225,17 @@ def colour_of(function: Function) -> str:
     return "async def" if iscoroutinefunction(runs) else "def"
 
 
+def shown_stage(name: str, value: Any) -> str:
+    """A stage of a route, with the names of those who decide where they are listed."""
+    return f"{name}={', '.join(map(str, value))}" if isinstance(value, tuple) else name
+
+
 def plain(value: Any) -> Any:
     """A value made of what JSON has, other objects being there by name."""
     return json.loads(json.dumps(value, default=_plain_object))
 
 
 def _plain_object(value: object) -> list[Any] | str:
+    if isinstance(value, Guard):
+        return str(value)
     return sorted(value) if isinstance(value, set | frozenset) else name_of(value)

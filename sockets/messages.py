@@ -21,7 +21,8 @@ class Message(msgspec.Struct, eq=False):
     `ref` is the client's own mark, repeated in every answer; None asks for no answer.
     `groups` are the named groups of the regex that its key matched, if one did.
     `answered` is set by the terminal answer, `cancelled` when the run was stopped before
-    it ended. `deadline` is a time of the event loop's clock, 0 while there is none.
+    it ended. `deadline` is a time of the event loop's clock, 0 while there is none. `obj` is
+    what the route's `hydrate` has made of the content.
     """
 
     key: str | None
@@ -32,6 +33,15 @@ class Message(msgspec.Struct, eq=False):
     answered: bool = False
     cancelled: bool = False
     deadline: float = 0.0
+    obj: Any = None
+    _store: dict[str, Any] | None = None
+
+    @property
+    def store(self) -> dict[str, Any]:
+        """What the functions that handle this message want to tell one another."""
+        if self._store is None:
+            self._store = {}
+        return self._store
 
 
 @final

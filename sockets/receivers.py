@@ -11,11 +11,12 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils import timezone
 
 from .broadcasts import GRACE, Broadcast, LogOut, NewSession, Target
 from .identity import storable_key
+from .permissions import users as current_users
 from .senders import send, when_committed
 
 
@@ -28,12 +29,28 @@ def connect_receivers() -> None:
         if users and issubclass(model, users):  # a proxy sends signals of its own
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sockets")
             post_delete.connect(on_user_deleted, sender=model, dispatch_uid="sockets")
+    if users:
+        _follow_permissions(users)
     store = import_module(settings.SESSION_ENGINE).SessionStore
     _follow_keys(store)
     if issubclass(store, DatabaseStore) and apps.is_installed("django.contrib.sessions"):
         post_delete.connect(
             on_session_deleted, sender=store.get_model_class(), dispatch_uid="sockets"
         )
+
+
+def _follow_permissions(users: Any) -> None:
+    """Hear of what changes a user, the groups they are in, or what those may do."""
+    group, permission = apps.get_model("auth.Group"), apps.get_model("auth.Permission")
+    links = {field.remote_field.through for field in users._meta.many_to_many}
+    for link in links | {group.permissions.through}:
+        m2m_changed.connect(on_permissions_changed, sender=link, dispatch_uid="sockets.permissions")
+    for model in apps.get_models():
+        if issubclass(model, (users, group, permission)):
+            for signal in (post_save, post_delete):
+                signal.connect(
+                    on_permissions_changed, sender=model, dispatch_uid="sockets.permissions"
+                )
 
 
 def _follow_keys(store: Any) -> None:
@@ -106,6 +123,13 @@ def on_user_saved(
 
 def on_user_deleted(*, instance: Any, using: str, **kwargs: object) -> None:
     _tell(Broadcast(Target("user", str(instance.pk)), LogOut()), using)
+
+
+def on_permissions_changed(
+    *, using: str, update_fields: Collection[str] | None = None, **kwargs: object
+) -> None:
+    if update_fields != {"last_login"}:  # which is all that a login saves
+        when_committed(current_users.forget, using)
 
 
 def _keys(request: Any) -> set[str]:

@@ -3,16 +3,21 @@
 import inspect
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Literal
 
+from django.apps import apps
+from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Warning
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, name_of, url_arguments
 from .declaration import Declaration
+from .guards import required_permissions
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted, find_router
 from .patterns import is_exponential
 from .routes import Route
+from .stages import STAGE_WORDS
 
 
 def check_hidden_routes(mounted: Mounted) -> Iterator[CheckMessage]:
@@ -126,12 +131,57 @@ def check_url_arguments(mounted: Mounted) -> Iterator[CheckMessage]:
                     )
 
 
+def check_permissions(mounted: Mounted) -> Iterator[CheckMessage]:
+    """Permissions that no model has, but one of almost the same name."""
+    known = set(_known_permissions())
+    asked = {asked: handler for handler in mounted for asked in _asked_permissions(handler)}
+    for (where, name), handler in asked.items():
+        near = get_close_matches(name, known, n=1)
+        if name not in known and near:
+            yield Warning(
+                f"{where} asks for the permission {name!r}, which no model has, so that only "
+                "superusers pass.",
+                hint=f"Did you mean {near[0]!r}? If a backend of your own knows it, add "
+                "'sockets.W011' to SILENCED_SYSTEM_CHECKS.",
+                obj=handler,
+                id="sockets.W011",
+            )
+
+
+def _asked_permissions(handler: type[RoutedSocketHandler]) -> Iterator[tuple[str, str]]:
+    declared = handler._declared
+    for name in handler.permissions:
+        yield name_of(handler), name
+    for route in (*declared.own_routes, *declared.group_rules.routes):
+        for name in (
+            *route.stages.permissions,
+            *required_permissions(inspect.unwrap(route.function)),
+        ):
+            yield name_of(route.function), name
+
+
+def _known_permissions() -> Iterator[str]:
+    for model in apps.get_models():
+        options = model._meta
+        yield from (
+            f"{options.app_label}.{name}"
+            for name in (
+                *(get_permission_codename(does, options) for does in options.default_permissions),
+                *(name for name, _ in options.permissions),
+            )
+        )
+
+
 def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
     """The functions of a handler, each with the URL arguments that it must have."""
     for route in declared.all_routes:
         # What is called by a name of its own, and no content fits, must be of the URL.
-        own = route.own_name if declared.is_flat and route.misfit else None
-        yield route.function, [own, *route.url_arguments] if own else route.url_arguments
+        if declared.is_flat and route.own_name and route.misfit:
+            yield route.content_taker, [route.own_name]
+        yield from route.url_arguments
+    for guard in declared.access:
+        for function in guard.functions():
+            yield function, url_arguments(function, STAGE_WORDS)
     for hook in declared.connect:
         yield hook, url_arguments(hook, HOOK_WORDS)
     for hook in declared.disconnect:
@@ -142,4 +192,10 @@ def _written(key: str | re.Pattern[str]) -> str:
     return repr(key if isinstance(key, str) else key.pattern)
 
 
-CHECKS = (check_hidden_routes, check_regexes, check_names, check_url_arguments)
+CHECKS = (
+    check_hidden_routes,
+    check_regexes,
+    check_names,
+    check_url_arguments,
+    check_permissions,
+)

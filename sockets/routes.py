@@ -1,8 +1,8 @@
 """Which function a message goes to."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, TypedDict
@@ -12,15 +12,17 @@ from .arguments import (
     Call,
     Function,
     Groups,
-    bind,
     is_generator,
     name_of,
     unwrap,
     url_arguments,
 )
-from .content import NAMES, cleaned, content_name, content_schema
+from .content import Cleaning, check_fields, content_schema, own_name
 from .exceptions import DeclarationError, suggest
+from .guards import Guard, has_perm, required_permissions
+from .pipeline import compose
 from .schemas import Schema, schema_of_option
+from .stages import NO_STAGES, Stages
 
 Key = str | re.Pattern[str]
 
@@ -34,6 +36,13 @@ class RouteOptions(TypedDict, total=False):
     """What may be set per route."""
 
     schema: object
+    login_required: bool
+    permissions: Sequence[str]
+    guards: Sequence[Guard | Function]
+    check_access: Function | None
+    check_data: Function | None
+    hydrate: Function | None
+    dehydrate: Function | None
     concurrent: bool
     timeout: float | None
 
@@ -44,34 +53,49 @@ class Route:
 
     `concurrent` runs it beside the connection's other messages instead of in their order;
     generators are concurrent unless told otherwise. `timeout` is in seconds; None is without
-    limit. `schema` is what content must be, None where it is taken as it came. `prefix` is what
-    a key must begin with before a regex is matched with the rest.
+    limit. `cleaning` is what becomes of content first, if anything. `prefix` is what a key must
+    begin with before a regex is matched with the rest.
     `at_once` calls `function(socket, message)` itself, ahead of all that waits: it must neither
-    wait nor raise.
+    wait nor raise. `stages` are the options that may refuse a message before the function, and
+    those that change what it takes and returns.
     """
 
     keys: tuple[Key, ...]
     function: Function
     call: Call
     concurrent: bool
-    schema: Schema | None = None
+    cleaning: Cleaning | None = None
     prefix: str = ""
     timeout: float | None = None
     has_timeout: bool = False
     at_once: bool = False
+    stages: Stages = NO_STAGES
 
     @property
-    def url_arguments(self) -> list[str]:
-        """The parameters of the function that only a URL argument of the path can fill."""
-        groups = _common_groups(self.keys, name_of(self.function))
-        return url_arguments(self.function, ROUTE_WORDS, groups)
+    def groups(self) -> frozenset[str]:
+        """The named groups of its regexes."""
+        return _common_groups(self.keys, name_of(self.function))
+
+    @property
+    def url_arguments(self) -> list[tuple[Function, list[str]]]:
+        """Its functions, each with the parameters that only a URL argument can fill."""
+        own = self.function, url_arguments(self.function, ROUTE_WORDS, self.groups)
+        return [own, *self.stages.url_arguments(self.groups)]
+
+    @property
+    def schema(self) -> Schema | None:
+        """What content must be; None where it is taken as it came."""
+        return None if self.cleaning is None else self.cleaning.schema
+
+    @property
+    def content_taker(self) -> Function:
+        """The function that content is cleaned for: the first that it comes to."""
+        return self.stages.hydrate or self.function
 
     @property
     def own_name(self) -> str | None:
-        """What the function calls the content, where the URL may have an argument of that name."""
-        groups = _common_groups(self.keys, name_of(self.function))
-        name = content_name(self.function, groups)
-        return None if name in NAMES else name
+        """What that function calls the content, where a URL argument may take its place."""
+        return None if self.cleaning is None else self.cleaning.own_name
 
     @property
     def misfit(self) -> str | None:
@@ -80,6 +104,16 @@ class Route:
             return None
         texts: list[str | None] = [key for key in self.keys if isinstance(key, str)]
         return next(filter(None, map(self.schema.misfit, texts or [None])), None)
+
+    def behind(self, access: Iterable[Guard]) -> "Route":
+        """The route with the guards of its handler before its own."""
+        access = tuple(access)
+        if required := required_permissions(self.function):
+            access += (has_perm(*required),)
+        if not access:
+            return self
+        call = compose(self.function, self.stages, self.groups, self.cleaning, access)
+        return replace(self, call=call)
 
     @classmethod
     def of(cls, keys: Key | Iterable[Key], function: Function, **options: Any) -> "Route":
@@ -103,14 +137,22 @@ class Route:
                 f"{where}: expected concurrent to be True or False, got {options['concurrent']!r}"
             )
         options.setdefault("concurrent", is_generator(function))
-        call = bind(function, ROUTE_WORDS, groups)
+        stages = Stages.of(options, where)
+        for stage in fields(Stages):
+            options.pop(stage.name, None)
+        taker = stages.hydrate or function
         if "schema" in options:
-            options["schema"] = schema_of_option(options["schema"], where)
+            schema = schema_of_option(options.pop("schema"), where)
         else:
-            options["schema"] = content_schema(function, groups)
-        if options["schema"] is not None:
-            call = cleaned(call, options["schema"], function, groups)
-        return cls(keys=keys, function=function, call=call, **options)
+            schema = content_schema(taker, groups)
+        cleaning = None
+        if schema is not None:
+            check_fields(function, schema)
+            cleaning = Cleaning(schema, own_name(taker, groups))
+        call = compose(function, stages, groups, cleaning)
+        return cls(
+            keys=keys, function=function, call=call, cleaning=cleaning, stages=stages, **options
+        )
 
     def prefixed(self, prefix: str) -> "Route":
         """The route with a literal prefix before each of its keys."""

@@ -54,8 +54,11 @@ def _without_port(hop: str) -> str:
 def get_user(scope: Scope) -> Any:
     """The scope's user; `AnonymousUser` where nobody is logged in or no middleware asked."""
     user = scope.get("user")
-    if user is not None:
-        return user
+    return anonymous_user() if user is None else user
+
+
+def anonymous_user() -> Any:
+    """Nobody, as Django has it."""
     # Its module holds models, which may be loaded only once the apps are.
     from django.contrib.auth.models import AnonymousUser
 

@@ -30,7 +30,7 @@ from .broadcasts import (
 )
 from .calls import Calls
 from .declaration import Declaration
-from .exceptions import CloseCode, Disconnected, LanesBusy
+from .exceptions import CloseCode, Disconnected, LanesBusy, LoginRequired
 from .hub import Hub
 from .member import Member
 from .messages import check_status, current_message
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from .models import Socket
 
 logger = logging.getLogger("sockets")
-
-NOT_LOGGED_IN = "You are not logged in; log in and reload."
 
 
 class ClientSocket(Attributes):
@@ -69,6 +67,8 @@ class ClientSocket(Attributes):
     _declared: ClassVar[Declaration]
     _session_changes: SessionChanges | None = None
     _reader: Reader
+    _closing: bool = False
+    """Whether a function has asked for a close, which its thread's loop is yet to make."""
     _unheard: bool
     """Whether the client's next frame is news: none came since somebody looked, or asked."""
 
@@ -205,7 +205,8 @@ class ClientSocket(Attributes):
 
     def close(self, code: int | None = None, reason: str | None = None) -> Awaitable[None]:
         """Close after what was sent; before accept, refuse the client."""
-        self._on_loop(self._close, code or CloseCode.NORMAL, reason or "")
+        if self._on_loop(self._close, code or CloseCode.NORMAL, reason or ""):
+            self._closing = True
         return DONE
 
     @property
@@ -297,8 +298,9 @@ class ClientSocket(Attributes):
         """Tell the client to log in again, and close."""
         if not self._accepted:
             self._outbox.drop_waiting()
-        self.send_action("RECONNECT", details=NOT_LOGGED_IN)
-        self._close(CloseCode.LOG_IN, NOT_LOGGED_IN)
+        details = LoginRequired().details
+        self.send_action("RECONNECT", details=details)
+        self._close(CloseCode.LOG_IN, details)
 
     def _close_unread(self) -> None:
         if self._closed is None:

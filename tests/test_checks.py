@@ -9,7 +9,11 @@ import pytest
 from django.apps import AppConfig
 from django.apps.registry import Apps
 from django.contrib.auth.decorators import login_not_required, login_required, permission_required
-from django.contrib.auth.mixins import LoginRequiredMixin, UserPassesTestMixin
+from django.contrib.auth.mixins import (
+    LoginRequiredMixin,
+    PermissionRequiredMixin,
+    UserPassesTestMixin,
+)
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
@@ -22,6 +26,7 @@ import sockets
 import tests
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.exceptions import DeclarationError
+from sockets.guards import Guard, require_perms, staff
 
 from . import settings
 
@@ -195,6 +200,26 @@ def test_a_socket_that_says_who_may_come_in_is_believed(decided):
 
     assert not check(page(LoginRequiredMixin, login_required=decided), id="W004")
     assert not check(page(LoginRequiredMixin, handler=Decided), id="W004")
+
+
+@pytest.mark.parametrize("attributes", [{"permissions": ["auth.view_user"]}, {"guards": [staff]}])
+def test_a_socket_with_permissions_or_guards_says_who_may_come_in(attributes):
+    assert not check(page(LoginRequiredMixin, **attributes), id="W004")
+    assert check(page(LoginRequiredMixin, guards=[], permissions=[]), id="W004")
+
+
+@pytest.mark.parametrize(
+    ("required", "advice"),
+    [
+        ("auth.view_user", "permissions = ['auth.view_user']"),
+        (("auth.view_user", "auth.add_user"), "permissions = ['auth.view_user', 'auth.add_user']"),
+    ],
+)
+def test_a_socket_is_advised_to_ask_for_the_permissions_of_its_page(required, advice):
+    view = page(PermissionRequiredMixin)
+    view.permission_required = required
+    [message] = check(view, id="W004")
+    assert f"Set {advice} on the router" in message.hint
 
 
 def test_an_open_page_may_have_an_open_socket():
@@ -388,6 +413,20 @@ def test_a_url_argument_that_no_path_has():
         assert "/room/<int:room>/" in text
 
 
+def test_a_url_argument_of_a_guard_or_a_stage_that_no_path_has():
+    def on_move(socket, content): ...
+    def is_seated(socket, content, chair): ...
+    def is_lit(socket, content, lamp): ...
+    def load(socket, content, rug, table): ...
+
+    router = SocketRouter(guards=[Guard(is_seated)])
+    router.route("MOVE", guards=[~Guard(is_lit)], hydrate=load)(on_move)
+    found = texts(check(type("Page", (View,), {"socket": router}), id="E003"))
+    assert len(found) == 3
+    for name in ("chair", "lamp", "rug"):
+        assert any(f"takes {name!r}" in text for text in found)
+
+
 def test_arguments_that_something_fills():
     class Page(View):
         socket = SocketRouter()
@@ -440,6 +479,29 @@ def test_one_path_with_the_argument_is_enough():
     paths = [at_url(Page, "table/"), at_url(Page, "table/<int:table>/")]
     assert not check(*paths, id="E003")
     assert check(paths[0], id="E003")
+
+
+def test_a_permission_that_is_misspelt():
+    socket = SocketRouter(permissions=["auth.veiw_user"])
+    socket.route("ADD", permissions=["auth.add_group", "auth.adds_group"])(lambda socket: None)
+
+    @require_perms("sockets.veiw_socket")
+    def may_join(socket): ...
+
+    socket.group("room$")(may_join)
+    found = check(type("Page", (View,), {"socket": socket}), id="W011")
+    assert [message.msg.split("'")[1] for message in found] == [
+        "auth.veiw_user",
+        "auth.adds_group",
+        "sockets.veiw_socket",
+    ]
+    assert "Page.socket.Handler asks for the permission" in found[0].msg
+    assert "Did you mean 'auth.view_user'?" in found[0].hint
+
+
+@pytest.mark.parametrize("name", ["auth.view_user", "billing.refund", "desk.open"])
+def test_a_permission_that_a_model_or_a_backend_may_have(name):
+    assert not check(page(permissions=[name]), id="W011")
 
 
 # The project around them

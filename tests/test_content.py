@@ -17,7 +17,7 @@ from rest_framework import serializers
 
 from sockets import Route, RoutedSocketHandler, SocketRouter
 from sockets.arguments import ROUTE_WORDS, bind
-from sockets.content import content_name
+from sockets.content import own_name
 from sockets.exceptions import DeclarationError
 from sockets.messages import Message
 from sockets.protocols.native import Native
@@ -227,18 +227,18 @@ async def test_events_of_the_channel_layer_are_not_checked():
     [
         ("", None),
         ("user, ref", None),
-        ("content", "content"),
-        ("user, payload", "payload"),
+        ("content", None),
+        ("user, payload", None),
         ("bet", "bet"),
         ("bet, content", "bet"),
         ("user, bet", None),
         ("move", None),
     ],
 )
-def test_the_content_has_a_name(parameters, name):
+def test_the_content_may_have_a_name_of_its_own(parameters, name):
     namespace = {}
     exec(f"def on_bet(socket, {parameters}): ...", namespace)
-    assert content_name(namespace["on_bet"], frozenset({"move"})) == name
+    assert own_name(namespace["on_bet"], frozenset({"move"})) == name
 
 
 def mounted_at(route, function, **options):

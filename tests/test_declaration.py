@@ -166,11 +166,11 @@ def test_an_attribute_that_cannot_work_is_refused_where_it_is_set(name, value):
 
 @pytest.mark.parametrize(
     "entry",
-    ["BET", ("BET",), ("BET", "on_bet", {}), None, 5, on_chat],
-    ids=["string", "one", "three", "None", "number", "function"],
+    ["BET", ("BET",), ("BET", "on_bet", 5), ("BET", "on_bet", {}, {}), None, 5, on_chat],
+    ids=["string", "one", "no options", "four", "None", "number", "function"],
 )
 def test_an_entry_that_is_no_route_is_refused(entry):
-    message = r"Handler\.routes: expected \(key, method name or function\) or a Route, got "
+    message = r"Handler\.routes: expected \(key, method name or function\), the two with "
     with pytest.raises(DeclarationError, match=message):
 
         class Handler(RoutedSocketHandler):

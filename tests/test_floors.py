@@ -12,8 +12,8 @@ FLOORS = {
     0: "exceptions messages conf encoding faults signals",
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
-    "routes consumer timeouts mailbox reader scope protocols.__init__ protocols.base "
-    "protocols.native built_in attributes declaration",
+    "permissions guards stages pipeline routes consumer timeouts mailbox reader scope "
+    "protocols.__init__ protocols.base protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
@@ -39,10 +39,14 @@ WITHIN_A_FLOOR = {
     "schemas": "forms pydantic_models violations",
     "arguments": "schemas",
     "content": "arguments schemas",
-    "routes": "arguments content schemas",
+    "permissions": "scope",
+    "guards": "arguments permissions scope",
+    "stages": "arguments guards permissions",
+    "pipeline": "arguments content guards schemas stages",
+    "routes": "arguments content guards pipeline schemas stages",
     "built_in": "routes",
-    "attributes": "arguments protocols.base protocols.native routes",
-    "declaration": "arguments attributes built_in routes",
+    "attributes": "arguments guards permissions protocols.base protocols.native routes",
+    "declaration": "arguments attributes built_in guards pipeline routes stages",
     "lane": "lanes sync",
     "lanes": "sync",
     "hooks": "arguments",
@@ -71,7 +75,7 @@ WITHIN_A_FLOOR = {
 }
 IN_FUNCTIONS = {
     ("brokers", "_make_carrier"): "its module needs the extra redis, which not all have",
-    ("scope", "get_user"): "its module holds models, which may be loaded once the apps are",
+    ("scope", "anonymous_user"): "its module holds models, which may be loaded once the apps are",
     ("apps", "check_sockets"): "a server runs no checks, and need not load their modules",
     ("apps", "check_deployment"): "a server runs no checks, and need not load their modules",
     ("models", "geoip"): "its module needs the extra geoip, which only those who call it have",

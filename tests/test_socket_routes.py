@@ -15,6 +15,7 @@ from django.urls import include, path, re_path
 from django.views import View
 
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.guards import staff
 
 DOCS = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
 
@@ -35,7 +36,13 @@ class Game(View):
     @socket.route("WAIT", concurrent=True, timeout=None)
     async def on_wait(socket): ...
 
-    @socket.route("COUNT")
+    @socket.route(
+        "COUNT",
+        login_required=True,
+        permissions=["auth.view_user", "auth.add_user"],
+        guards=[~staff],
+        hydrate=lambda socket: None,
+    )
     async def on_count(socket):
         yield 1
 
@@ -131,11 +138,13 @@ def test_other_objects_among_the_attributes_are_shown_by_name():
     class Named(RoutedSocketHandler):
         protocols = (*RoutedSocketHandler.protocols, *RoutedSocketHandler.protocols)
         groups = {"b", "a"}  # noqa: RUF012
+        guards = (~staff,)
 
     globals()["Named"] = Named
     attributes = run_json("--handler", f"{__name__}.Named")[0]["attributes"]
     assert attributes["protocols"] == ["sockets.protocols.native.Native"] * 2
     assert attributes["groups"] == ["a", "b"]
+    assert attributes["guards"] == ["~sockets.guards.staff"]
 
 
 def test_the_route_that_wins_stands_first_and_the_built_in_ones_last():
@@ -169,7 +178,12 @@ def test_a_line_tells_function_colour_and_options():
     assert row(listing, '"poker.DEAL"') == ["on_bet", "async def"]
     assert row(listing, '"CHAT"') == ["Game.on_chat", "def", "timeout=5"]
     assert row(listing, '"WAIT"') == ["Game.on_wait", "async def", "concurrent, timeout=None"]
-    assert row(listing, '"COUNT"') == ["Game.on_count", "async generator", "concurrent"]
+    assert row(listing, '"COUNT"') == [
+        "Game.on_count",
+        "async generator",
+        "login_required, permissions=auth.view_user, auth.add_user, "
+        "guards=~sockets.guards.staff, hydrate, concurrent",
+    ]
     assert row(listing, '"CANCEL"') == ["sockets.built_in.on_cancel", "def", "at once"]
 
 
@@ -305,7 +319,14 @@ def test_json_holds_what_the_list_does():
         "concurrent": False,
         "at_once": False,
         "timeout": 60.0,
+        "stages": {},
         "hidden_by": None,
+    }
+    assert game["routes"][2]["stages"] == {
+        "login_required": True,
+        "permissions": ["auth.view_user", "auth.add_user"],
+        "guards": ["~sockets.guards.staff"],
+        "hydrate": f"{__name__}.Game.<lambda>",
     }
     [chat, shout] = game["routes"][4:6]
     assert (chat["key"], chat["regex"], chat["timeout"]) == ("CHAT", False, 5)

@@ -66,6 +66,6 @@ async def test_the_typed_handler_works():
         assert await client.ask({"type": "CUBE", "number": 3}) == {"type": "ALMOST"}
         answer = await client.receive_json_from()
         assert (answer["status"], answer["data"]) == (202, 27)
-        assert (await client.ask({"type": "HALVE", "number": 3}))["data"] == 1.5
+        assert (await client.ask({"type": "HALVE", "number": 3}))["data"] == "1.50"
         await client.send_json_to({"type": "NOPE"})
         assert await client.next_close() == 4403

@@ -11,7 +11,16 @@ from django.http import HttpRequest, HttpResponse
 from django.views import View
 from pydantic import BaseModel
 
-from sockets import CallError, Reply, Route, RoutedSocketHandler, SocketError, SocketRouter
+from sockets import (
+    CallError,
+    Message,
+    Reply,
+    Route,
+    RoutedSocketHandler,
+    SocketError,
+    SocketRouter,
+)
+from sockets.guards import Guard, authenticated, require_perms, staff
 
 
 @dataclass
@@ -167,9 +176,23 @@ def halve(socket: RoutedSocketHandler, content: dict[str, Any]) -> float:
     return half
 
 
+async def may_halve(socket: RoutedSocketHandler, message: Message) -> bool:
+    return bool(message.content["number"])
+
+
+def to_text(socket: RoutedSocketHandler, half: float) -> str:
+    return f"{half:.2f}"
+
+
+@require_perms("app.halve")
+async def halve_more(socket: RoutedSocketHandler, *, number: int) -> float:
+    return number / 4
+
+
+assert_type(~staff | may_halve, Guard)
 squares = SocketRouter(handler=SquareHandler)
 squares.login_required = False
-squares.route("HALVE")(halve)
+squares.route("HALVE", guards=[~staff, ~authenticated | may_halve], dehydrate=to_text)(halve)
 
 routes: list[Route] = [Route.of(("HALVE",), halve, timeout=1.0)]
 assert_type(Counter.socket.Handler, type[RoutedSocketHandler])

@@ -1,0 +1,260 @@
+"""What comes before and after a route's function, in its order, and how it is run."""
+
+import inspect
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+
+from .arguments import (
+    ROUTE_WORDS,
+    Call,
+    Function,
+    Getter,
+    Words,
+    bind,
+    innermost,
+    is_generator,
+    name_of,
+    readers,
+    takes,
+)
+from .content import Cleaning, cleaned
+from .exceptions import DeclarationError, InvalidContent, LoginRequired
+from .guards import Guard, is_pass
+from .messages import Message, Reply, answer_of
+from .schemas import Validate
+from .stages import NO_STAGES, STAGE_WORDS, Stages
+
+if TYPE_CHECKING:
+    from .handlers import RoutedSocketHandler
+
+
+def compose(
+    function: Function,
+    stages: Stages,
+    groups: frozenset[str],
+    cleaning: Cleaning | None,
+    access: Iterable[Guard] = (),
+) -> Call:
+    """An awaitable call of the function after all that may refuse it; `access` is asked first.
+
+    Where there is nothing of that kind it is the plain call, of cleaned content.
+    """
+    if stages == NO_STAGES and not access:
+        call = bind(function, ROUTE_WORDS, groups)
+        return call if cleaning is None else cleaned(call, cleaning)
+    return Pipeline(function, stages, groups, cleaning, tuple(access))
+
+
+def admission(access: Iterable[Guard], where: str) -> Call | None:
+    """An awaitable call of the guards of a handler, which no message concerns yet."""
+    guards = [guard.bound(Stage.of) for guard in access]
+    for guard in guards:
+        for stage in guard.functions():
+            if stage.validate is not None or stage.takes_obj:
+                raise DeclarationError(
+                    f"{where}: the guard {guard} asks for the content of messages, but a handler's "
+                    "guards are asked before the first one; give it to the routes"
+                )
+    return partial(_run, lambda socket, message: _ask(guards)) if guards else None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A user's function as one that takes the handler and the message."""
+
+    function: Function
+    readers: list[Getter]
+    validate: Validate | None
+    blocking: bool
+    """Whether it must run in a thread."""
+    takes_obj: bool
+
+    @classmethod
+    def of(
+        cls, function: Function, groups: frozenset[str] = frozenset(), words: Words = STAGE_WORDS
+    ) -> "Stage":
+        blocking = not (iscoroutinefunction(innermost(function)) or is_generator(function))
+        takes_obj = "obj" in words and takes(function, "obj")
+        return cls(function, *readers(function, words, groups), blocking, takes_obj)
+
+    def __call__(self, socket: "RoutedSocketHandler", message: Message) -> Any:
+        arguments = [read(socket, message) for read in self.readers]
+        named = {} if self.validate is None else self.validate(message.content)
+        return self.function(socket, *arguments, **named)
+
+
+Step = Stage | Cleaning
+Steps = Generator[Step, Any, Any]
+"""Yields the functions to call and takes what they return, or what their awaitables result in."""
+
+
+class Pipeline:
+    """The stages of one route, as an awaitable call."""
+
+    def __init__(
+        self,
+        function: Function,
+        stages: Stages,
+        groups: frozenset[str],
+        cleaning: Cleaning | None,
+        access: tuple[Guard, ...],
+    ) -> None:
+        self._where = name_of(function)
+        self._login_required = stages.login_required
+        self._function = Stage.of(function, groups, ROUTE_WORDS)
+        self._cleaning = cleaning
+        stage = partial(Stage.of, groups=groups)
+        guards = [guard.bound(stage) for guard in (*access, *stages.conditions)]
+        self._guards = [guard for guard in guards if not _asks_for_obj(guard)]
+        self._object_guards = [guard for guard in guards if _asks_for_obj(guard)]
+        self._check_data = _optional(stages.check_data, groups, STAGE_WORDS)
+        self._hydrate = _optional(stages.hydrate, groups, ROUTE_WORDS)
+        self._dehydrate = _optional(stages.dehydrate, groups, STAGE_WORDS)
+        self._check_declaration(function)
+
+    def _check_declaration(self, function: Function) -> None:
+        asking = list(map(str, self._object_guards))
+        if self._check_data and self._check_data.takes_obj:
+            asking.append(name_of(self._check_data.function))
+        if asking and not self._hydrate:
+            raise DeclarationError(
+                f"{self._where}: {asking[0]} asks for obj, but the route has no hydrate to load it"
+            )
+        if self._dehydrate and is_generator(function):
+            raise DeclarationError(
+                f"{self._where}: the parts of a generator are not dehydrated; yield what is sent"
+            )
+        if self._dehydrate and self._dehydrate.validate:
+            raise DeclarationError(
+                f"{self._where}: dehydrate has no fields after *; its content is what the function "
+                "has returned"
+            )
+
+    async def __call__(self, socket: "RoutedSocketHandler", message: Message) -> Any:
+        return await _run(self._steps, socket, message)
+
+    def _steps(self, socket: "RoutedSocketHandler", message: Message) -> Steps:
+        """The order of the stages; the first that raises ends it."""
+        if self._login_required and not socket.user.is_authenticated:
+            raise LoginRequired
+        yield from _ask(self._guards)
+        if self._cleaning:
+            message.content = yield self._cleaning
+        function = self._with_fields(message)
+        if self._check_data and not self._check_data.takes_obj:
+            yield from self._ask_data(self._check_data)
+        if self._hydrate:
+            message.obj = yield self._hydrate
+            yield from _ask(self._object_guards)
+            if self._check_data and self._check_data.takes_obj:
+                yield from self._ask_data(self._check_data)
+            message.content = message.obj
+        value = yield function
+        if self._dehydrate:
+            data, status, headers = answer_of(value)
+            if status < 300:
+                message.content = data
+                data = yield self._dehydrate
+                status = 200 if status == 204 and data is not None else status
+                value = Reply(data, status, headers)
+        return value
+
+    def _with_fields(self, message: Message) -> Stage:
+        """The function, with its fields taken from the content before that is replaced."""
+        if self._function.validate is None:
+            return self._function
+        values = self._function.validate(message.content)
+        return replace(self._function, validate=lambda content: values)
+
+    def _ask_data(self, check: Stage) -> Steps:
+        if not is_pass((yield check), name_of(check.function)):
+            raise InvalidContent("The message is not valid.")
+
+
+def _optional(given: Function | None, groups: frozenset[str], words: Words) -> Stage | None:
+    return None if given is None else Stage.of(given, groups, words)
+
+
+def _asks_for_obj(guard: Guard) -> bool:
+    return any(stage.takes_obj for stage in guard.functions())
+
+
+def _ask(guards: Iterable[Guard]) -> Steps:
+    for guard in guards:
+        if (refusal := (yield from guard.decide())) is not None:
+            raise refusal
+
+
+async def _run(
+    steps: Callable[["RoutedSocketHandler", Message], Steps],
+    socket: "RoutedSocketHandler",
+    message: Message,
+) -> Any:
+    """Take the steps to their end; returns what the function returned, or dehydrated.
+
+    Those that follow one another and block share one call of a thread. A step is not taken
+    any more when the message was cancelled or the connection is closing.
+    """
+    run = Run(steps(socket, message), socket, message)
+    while run.stage is not None:
+        if run.stage.blocking:
+            await _advance(run)
+        else:
+            run.advance()
+        if run.awaited is not None:
+            await run.settle()
+    return run.value
+
+
+class Run:
+    """One message on its way through its stages."""
+
+    __slots__ = ("awaited", "message", "socket", "stage", "steps", "value")
+
+    def __init__(self, steps: Steps, socket: "RoutedSocketHandler", message: Message) -> None:
+        self.steps = steps
+        self.socket = socket
+        self.message = message
+        self.value: Any = None
+        self.awaited: Any = None
+        self.stage: Step | None = None
+        self._go_on(partial(next, steps))
+
+    def advance(self) -> None:
+        """Make the calls that belong where this is called, up to one that must be awaited."""
+        here = self.stage and self.stage.blocking
+        while self.stage is not None and self.stage.blocking is here:
+            try:
+                value = self.stage(self.socket, self.message)
+            except Exception as fault:
+                self._go_on(partial(self.steps.throw, fault))
+            else:
+                if inspect.isawaitable(value):
+                    self.awaited = value
+                    return
+                self._go_on(partial(self.steps.send, value))
+
+    async def settle(self) -> None:
+        """Await what a call has left to be awaited."""
+        awaited, self.awaited = self.awaited, None
+        try:
+            value = await awaited
+        except Exception as fault:
+            self._go_on(partial(self.steps.throw, fault))
+        else:
+            self._go_on(partial(self.steps.send, value))
+
+    def _go_on(self, step: Callable[[], Step]) -> None:
+        try:
+            self.stage = step()
+        except StopIteration as end:
+            self.stage, self.value = None, end.value
+        if self.message.cancelled or self.socket._closing or self.socket._closed is not None:
+            self.stage = None
+
+
+_advance = sync_to_async(Run.advance)
