@@ -22,7 +22,7 @@ from sockets.permissions import users
 
 from .clients import Client, client_of
 
-with_users = pytest.mark.django_db(transaction=True)
+with_users = pytest.mark.usefixtures("transactional_db", "closing_connections")
 COLOURS = pytest.mark.parametrize("colour", ["def", "async def"])
 
 

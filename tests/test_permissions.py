@@ -16,7 +16,10 @@ from sockets.permissions import CurrentUsers, current_user, users
 
 from .clients import Client, client_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("closing_connections"),
+]
 
 
 @pytest.fixture(autouse=True)

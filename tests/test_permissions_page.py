@@ -19,7 +19,10 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SOURCES = {block.partition("\n")[0][2:]: block for kind, block in BLOCKS if kind == "python"}
 EXCHANGES = [block.splitlines() for kind, block in BLOCKS if kind == "text"]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("closing_connections"),
+]
 
 
 @pytest.fixture(autouse=True)
