@@ -21,7 +21,7 @@ from .arguments import (
     readers,
     takes,
 )
-from .content import Cleaning, cleaned
+from .content import Cleaning, check_fields, cleaned
 from .exceptions import DeclarationError, InvalidContent, LoginRequired
 from .guards import Guard, is_pass
 from .messages import Message, Reply, answer_of
@@ -45,7 +45,10 @@ def compose(
     """
     if stages == NO_STAGES and not access:
         call = bind(function, ROUTE_WORDS, groups)
-        return call if cleaning is None else cleaned(call, cleaning)
+        if cleaning is None:
+            return call
+        check_fields(function, cleaning.schema)
+        return cleaned(call, cleaning)
     return Pipeline(function, stages, groups, cleaning, tuple(access))
 
 
@@ -117,6 +120,11 @@ class Pipeline:
         self._check_declaration(function)
 
     def _check_declaration(self, function: Function) -> None:
+        if self._cleaning:
+            later = [stage for guard in self._object_guards for stage in guard.functions()]
+            for stage in (self._check_data, self._hydrate, *later, self._function):
+                if stage:
+                    check_fields(stage.function, self._cleaning.schema)
         asking = list(map(str, self._object_guards))
         if self._check_data and self._check_data.takes_obj:
             asking.append(name_of(self._check_data.function))

@@ -17,7 +17,7 @@ from .arguments import (
     unwrap,
     url_arguments,
 )
-from .content import Cleaning, check_fields, content_schema, own_name
+from .content import Cleaning, content_schema, own_name
 from .exceptions import DeclarationError, suggest
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import compose
@@ -145,10 +145,7 @@ class Route:
             schema = schema_of_option(options.pop("schema"), where)
         else:
             schema = content_schema(taker, groups)
-        cleaning = None
-        if schema is not None:
-            check_fields(function, schema)
-            cleaning = Cleaning(schema, own_name(taker, groups))
+        cleaning = None if schema is None else Cleaning(schema, own_name(taker, groups))
         call = compose(function, stages, groups, cleaning)
         return cls(
             keys=keys, function=function, call=call, cleaning=cleaning, stages=stages, **options

@@ -5,6 +5,7 @@ import re
 import threading
 from functools import partial
 
+import msgspec
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -317,6 +318,60 @@ async def test_hydrate_may_take_fields():
         assert (await client.ask({"type": "LOAD", "game": 5}))["data"] == {"number": 5}
         answer = await client.ask({"type": "LOAD", "game": "x"})
         assert (answer["status"], answer["errors"][0]["field"]) == (400, "game")
+
+
+class Order(msgspec.Struct):
+    table: int
+    dish: str = "soup"
+
+
+@COLOURS
+async def test_the_schema_is_asked_after_access_and_before_the_data(colour):
+    log = Log(colour)
+    router = SocketRouter()
+
+    def check_data(socket, order):
+        log.append("check_data")
+        return isinstance(order, Order)
+
+    router.route(
+        "ORDER", schema=Order, check_access=log.make("check_access"), check_data=check_data
+    )(log.make("function", "done"))
+    async with client_of(router) as client:
+        refused = await client.ask({"type": "ORDER", "table": "x", "dish": 1, "ref": 1})
+        assert [error["field"] for error in refused["errors"]] == ["table", "dish"]
+        assert log == ["check_access"]
+        assert (await client.ask({"type": "ORDER", "table": 4, "ref": 2}))["data"] == "done"
+    assert log[1:] == ["check_access", "check_data", "function"]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_what_hydrate_asks_of_the_content_is_the_schema(blocking):
+    router = SocketRouter()
+
+    def load(socket, order: Order):
+        return {"of": order.table}
+
+    async def aload(socket, order: Order):
+        return {"of": order.table}
+
+    @router.route("ORDER", hydrate=load if blocking else aload)
+    async def on_order(socket, table: "Table"):  # noqa: F821 - no schema, and not looked at
+        return table
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "ORDER", "table": 4, "ref": 1}))["data"] == {"of": 4}
+        refused = await client.ask({"type": "ORDER", "ref": 2})
+    assert refused["errors"] == [{"field": "table", "text": "This field is required."}]
+
+
+def test_no_stage_takes_fields_of_content_that_has_a_schema():
+    def check(socket, *, table: int): ...
+
+    with pytest.raises(DeclarationError, match=r"check: expected a schema or fields after \*"):
+
+        @SocketRouter().route("ORDER", schema=Order, check_data=check)
+        async def on_order(socket): ...
 
 
 async def test_data_of_the_object_is_checked_once_it_is_loaded():
