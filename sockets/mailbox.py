@@ -136,6 +136,7 @@ class Mailbox:
         try:
             if not await opening():
                 return
+            del opening  # this frame lives as long as the connection
             if lane is not None:
                 lane.release()
             self._open()

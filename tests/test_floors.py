@@ -42,7 +42,7 @@ WITHIN_A_FLOOR = {
     "lanes": "sync",
     "hooks": "arguments",
     "layers": "declaration routes",
-    "mailbox": "lane lanes routes",
+    "mailbox": "lane lanes routes sync",
     "protocols.native": "protocols.base",
     "scope": "protocols.base",
     "handlers": "socket",
