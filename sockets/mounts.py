@@ -1,17 +1,16 @@
 """Where the project's sockets are: the URLs of its views that have a router."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from .handlers import RoutedSocketHandler
 from .router import SocketRouter
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True):
     """One URL of a view with a socket.
 
     `path` is written as in `show_urls`: the patterns joined, `/table/<int:number>/`.
@@ -22,7 +21,7 @@ class Mount:
     view_class: type
     router: SocketRouter
     callback: Any
-    arguments: frozenset[str] = field(default_factory=frozenset)
+    arguments: frozenset[str] = frozenset()
 
 
 Mounted = dict[type[RoutedSocketHandler], list[Mount]]

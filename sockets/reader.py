@@ -41,7 +41,7 @@ class Reader:
 
     def begin(self, opening: Coroutine[Any, Any, bool]) -> None:
         """Have the mailbox opened, and read."""
-        self._go_on(self._open_and_read(opening))
+        self._go_on(self._read(opening))
 
     def stop(self) -> None:
         """Take in nothing more."""
@@ -49,11 +49,10 @@ class Reader:
         if self._task is not asyncio.current_task():
             self._task.cancel()
 
-    async def _open_and_read(self, opening: Coroutine[Any, Any, bool]) -> Event | None:
-        self._mailbox.open(opening)
-        return await self._read()
-
-    async def _read(self) -> Event | None:
+    async def _read(self, opening: Coroutine[Any, Any, bool] | None = None) -> Event | None:
+        if opening is not None:
+            self._mailbox.open(opening)
+            del opening  # this frame lives as long as the connection, mostly
         mailbox, waiting, receive, turn = self._mailbox, self._mailbox.waiting, self._receive, 0
         try:
             while not self._stopped and mailbox.stalled is None:

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import uuid
 from contextvars import Context
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError
+from msgspec import Struct, field
 
 from .conf import get_settings
 from .lane import lane_of
@@ -27,8 +27,7 @@ RETRY = 1.0
 """Seconds before a database that was away is asked again."""
 
 
-@dataclass
-class Changes:
+class Changes(Struct):
     """What the next batch writes, and who waits for it."""
 
     new: "dict[uuid.UUID, Socket]" = field(default_factory=dict)

@@ -539,11 +539,11 @@ async def test_a_broadcast_never_waits_and_closes_who_reads_nothing():
     async with tab("red") as reading:
         stuck = Stuck(Small, "red")
         await until(lambda: stuck.sent)
-        [socket] = [one for one in Hub.current().members if type(one._socket) is Small]
+        [socket] = [one._socket for one in Hub.current().members if type(one._socket) is Small]
         stuck.blocks = True
         for _ in range(20):
             await asyncio.wait_for(groups.asend_json("red", "x" * 200), 5)
-        assert socket._socket._closed == 4513
+        assert socket._closed == 4513
         assert await frames_of(reading) == ["x" * 200] * 20
         await asyncio.wait_for(stuck.run, 5)
         assert len(list(Hub.current().members)) == 1
