@@ -10,6 +10,7 @@ from .arguments import Groups
 from .backlog import Event
 from .consumer import AsyncConsumer
 from .declaration import Declaration
+from .entrance import FIRST_FRAME, take_ticket
 from .exceptions import (
     Cancelled,
     CloseCode,
@@ -41,8 +42,6 @@ logger = logging.getLogger("sockets")
 
 HANDSHAKE = 15.0
 """Seconds that the connect hooks have together."""
-FIRST_FRAME = 10.0
-"""Seconds that a client who must log in has to send the frame whose answer says so."""
 GRACE = 3.0
 """Seconds that running work, and then the disconnect hooks, have when a connection ends."""
 
@@ -79,14 +78,17 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         async with connection() as (hub, lane):
             self._begin(scope, send, hub)
-            self._start(lane)
+            self._prepare(lane)
             event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
             try:
-                event = await self._read(receive)
+                left = await take_ticket(self, receive) if self._needs_ticket() else None
+                if left is None:
+                    self._mailbox.start(self._open)
+                event = left or await self._read(receive)
             finally:
                 await finish(self._end(event))
 
-    def _start(self, lane: Lane | None) -> None:
+    def _prepare(self, lane: Lane | None) -> None:
         self._found = self._declared.routes.found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes = Strikes(self.max_strikes)
@@ -102,7 +104,15 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._mailbox.start(self._open)
+
+    def _needs_ticket(self) -> bool:
+        """Whether the client is turned away unless its first frame is a ticket."""
+        return (
+            self.login_required
+            and "ticket" in self.scope  # behind TicketMiddleware
+            and not self.user.is_authenticated
+            and not self.refuse_at_handshake
+        )
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""
@@ -148,7 +158,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         error = error_of(fault, f"A connect hook of {self._where()}")
         self._outbox.drop_waiting()
         self._member.leave()
-        if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
+        if isinstance(error, LoginRequired) and self._accepted and not self._hooked:
+            self._log_out()  # its first frame was no ticket
+        elif isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
             self._open_outbox()
             self._receive = self._log_out  # type: ignore[method-assign]
             patience = 0.0 if self._mailbox.waiting else FIRST_FRAME

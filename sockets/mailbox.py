@@ -54,9 +54,11 @@ class Mailbox:
         self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
         self._idle: asyncio.Future[None] | None = None
         self._opened = False
+        self._started = False
         self._worker: asyncio.Task[None]
 
     def start(self, opening: Opening) -> None:
+        self._started = True
         self._context = copy_context()
         self._loop = asyncio.get_running_loop()
         self._worker = self._loop.create_task(self._work(opening), context=self._context)
@@ -107,6 +109,8 @@ class Mailbox:
         one to be ended in, is left alone.
         """
         self.stopping = True
+        if not self._started:
+            return
         self.waiting.clear()
         tasks = {self._worker, *(task for _, task in self._beside.values())}
         if self._idle is not None:
