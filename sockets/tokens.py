@@ -11,10 +11,8 @@ from itertools import chain
 from math import ceil, inf
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from asgiref.sync import sync_to_async
-from channels.db import database_sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user_model
@@ -39,6 +37,8 @@ BATCH = 1000
 """Expired tickets that are deleted at once."""
 TOKEN = re.compile(r"[\w-]{32}\.\d{1,12}\.[\w-]{43}", re.ASCII)
 """A random text, when it expires, and the signature of both: fit for URLs and subprotocols."""
+IN_QUERY = re.compile(r"(?:^|&)token=([^&]*)")
+"""Its value as it is, for nothing in a token is ever escaped."""
 IN_PATH = "ticket"
 """What a path has in the place of a token that was taken out of it."""
 
@@ -95,7 +95,7 @@ async def aget_websocket_token(user_or_request: Any, *, max_age: float = MAX_AGE
 
 
 async def avalidate_websocket_token(scope: Scope, *, token: object = None) -> bool:
-    return await database_sync_to_async(validate_websocket_token)(scope, token=token)  # type: ignore[no-any-return]
+    return await sync_to_async(validate_websocket_token)(scope, token=token)
 
 
 def prune_tickets() -> int:
@@ -134,7 +134,7 @@ def _tokens_in(scope: Scope) -> Iterator[str]:
     places = chain(
         [scope.get("url_route", {}).get("kwargs", {}).get("token")],
         scope.get("path", "").split("/"),
-        [value for name, value in parse_qsl(query) if name == "token"],
+        IN_QUERY.findall(query),
         scope.get("subprotocols") or (),
     )
     return filter(_is_token, places)
@@ -216,11 +216,11 @@ def _is_users(session: Any, user: Any) -> bool:
 
 def _auth_hashes(user: Any) -> Iterator[str]:
     """What changes with the user's password: now, and by the keys that were in use before."""
-    if not hasattr(user, "get_session_auth_hash"):
+    if hasattr(user, "get_session_auth_hash"):
+        yield user.get_session_auth_hash()
+        yield from user.get_session_auth_fallback_hash()
+    else:
         yield ""
-        return
-    yield user.get_session_auth_hash()
-    yield from user.get_session_auth_fallback_hash()
 
 
 def _tickets() -> Any:

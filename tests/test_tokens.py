@@ -38,22 +38,20 @@ from sockets.tokens import (
 
 from .clients import Client
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("closing_connections"),
-]
+pytestmark = pytest.mark.django_db
+committed = pytest.mark.django_db(transaction=True)
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 UNSIGNED = f"{'a' * 32}.9999999999.{'b' * 43}"
 
 
 @pytest.fixture
-def ann(transactional_db):
+def ann(db):
     return User.objects.create_user("ann", password="first")
 
 
 @pytest.fixture
-def ben(transactional_db):
+def ben(db):
     return User.objects.create_user("ben")
 
 
@@ -108,6 +106,8 @@ def test_the_twins_do_the_same(ann):
     assert not validate_websocket_token(again)
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_in_a_coroutine_the_twin_is_named(ann):
     with pytest.raises(SynchronousOnlyOperation, match="aget_websocket_token"):
         get_websocket_token(ann)
@@ -398,6 +398,7 @@ def test_a_project_may_have_tickets_of_its_own():
     assert not hasattr(User, "ticket_set")
 
 
+@committed
 def test_expired_tickets_go_when_another_is_made(ann):
     for _ in range(3):
         get_websocket_token(ann)
@@ -408,6 +409,7 @@ def test_expired_tickets_go_when_another_is_made(ann):
     assert opens(token)
 
 
+@committed
 def test_they_go_after_the_transaction_in_which_one_is_made(ann):
     get_websocket_token(ann)
     Ticket.objects.update(expires=timezone.now() - timedelta(seconds=1))
@@ -417,6 +419,7 @@ def test_they_go_after_the_transaction_in_which_one_is_made(ann):
     assert Ticket.objects.count() == 1
 
 
+@committed
 def test_a_database_that_deletes_nothing_keeps_no_token_back(ann, monkeypatch, caplog):
     def fail():
         raise DatabaseError("locked")
@@ -438,6 +441,7 @@ def test_the_command_deletes_them_all(ann, capsys, monkeypatch):
     assert prune_tickets() == 0
 
 
+@committed
 def test_making_and_using_one_take_few_statements(ann):
     with CaptureQueriesContext(connection) as made:
         token = get_websocket_token(ann)
@@ -452,6 +456,7 @@ def test_making_and_using_one_take_few_statements(ann):
 # Two at once, and transactions
 
 
+@committed
 @pytest.mark.parametrize("inside_atomic", [False, True])
 def test_of_two_at_once_one_is_let_in(ann, inside_atomic, caplog):
     start = threading.Barrier(2)
@@ -562,6 +567,8 @@ def token(ann):
     return get_websocket_token(ann)
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_a_consumer_of_channels_has_the_user(token):
     client, _ = await connect(f"/plain/{token}/")
     told = {"user": "ann", "path": "/plain/ticket/", "subprotocols": [], "valid": True}
@@ -569,6 +576,8 @@ async def test_a_consumer_of_channels_has_the_user(token):
     await client.disconnect()
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 @pytest.mark.parametrize("url", ["/plain/null/", f"/plain/?token={UNSIGNED}", "/plain/"])
 async def test_without_a_valid_token_the_user_is_the_one_of_the_cookie(url):
     client, _ = await connect(url)
@@ -577,6 +586,8 @@ async def test_without_a_valid_token_the_user_is_the_one_of_the_cookie(url):
     await client.disconnect()
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_a_token_is_never_the_subprotocol_that_is_chosen(token):
     client, chosen = await connect("/rooms/", subprotocols=[token, "sockets.json"])
     assert chosen == "sockets.json"
@@ -588,6 +599,8 @@ async def test_a_token_is_never_the_subprotocol_that_is_chosen(token):
     await client.disconnect()
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_the_row_is_the_users_and_has_no_token(token):
     client, _ = await connect(f"/rooms/{token}/")
     told = (await client.ask({"type": "WHO", "ref": 1}))["data"]
@@ -595,6 +608,8 @@ async def test_the_row_is_the_users_and_has_no_token(token):
     await client.disconnect()
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_a_hook_may_ask_for_the_token_itself(token):
     routed = URLRouter(urls)
     client = Client(routed, f"/own/{token}/")
@@ -605,8 +620,11 @@ async def test_a_hook_may_ask_for_the_token_itself(token):
     client = Client(routed, f"/own/{token}/")
     assert (await client.connect())[0]
     assert await client.next_close() == 4403
+    await client.wait()
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_what_is_no_websocket_goes_through():
     seen = []
 
@@ -623,9 +641,13 @@ async def test_what_is_no_websocket_goes_through():
 
 async def is_told_to_log_in(client):
     assert (await client.receive_json_from())["type"] == "RECONNECT"
-    return await client.next_close() == 4401
+    code = await client.next_close()
+    await client.wait()
+    return code == 4401
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_a_logout_closes_it(ann):
     session = await sync_to_async(session_of)(ann)
     request = request_of(ann, session)
@@ -637,6 +659,8 @@ async def test_a_logout_closes_it(ann):
     assert await is_told_to_log_in(client)
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 @pytest.mark.parametrize("bound", [True, False])
 async def test_deleting_the_user_closes_it(ann, bound):
     given = request_of(ann, await sync_to_async(session_of)(ann)) if bound else ann
@@ -646,6 +670,8 @@ async def test_deleting_the_user_closes_it(ann, bound):
     assert await is_told_to_log_in(client)
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_a_session_that_was_deleted_unheard_closes_it(ann, monkeypatch):
     monkeypatch.setattr(watch, "EVERY", 0.02)
     monkeypatch.setattr(watch, "GRACE", 0.0)
@@ -661,6 +687,8 @@ async def test_a_session_that_was_deleted_unheard_closes_it(ann, monkeypatch):
 # Logs
 
 
+@committed
+@pytest.mark.usefixtures("closing_connections")
 async def test_no_log_has_a_token(ann, caplog, settings):
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "django")
