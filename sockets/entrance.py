@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .backlog import Event
-from .exceptions import FrameTooLarge, InvalidFrame
+from .exceptions import CloseCode, FrameTooLarge, InvalidFrame
 from .messages import Message, check_size
 from .tokens import avalidate_websocket_token
 
@@ -16,27 +16,36 @@ FIRST_FRAME = 10.0
 
 
 async def take_ticket(socket: "ClientSocket", receive: Any) -> Event | None:
-    """Accept the client and look for a token in its first frame; what follows is not read yet.
+    """Accept the client and log it in by the token in its first frame; what follows waits unread.
 
-    Whether it is logged in then, the scope's user tells. Returns the event of a client that
-    left instead.
+    One that sends anything else is told to log in, and closed. Returns None, or how the
+    connection ended.
     """
     await receive()  # what asks for the connection
     socket._open_outbox()
+    event = await _first_frame(receive)
+    if event is not None and event["type"] == "websocket.disconnect":
+        return event
+    message = event and _read(socket, event)
+    if message and await _redeem(socket, message):
+        socket._answers.send(message, None, 204)
+        return None
+    socket._log_out()
+    return {"type": "websocket.disconnect", "code": int(CloseCode.LOG_IN)}
+
+
+async def _first_frame(receive: Any) -> Event | None:
     try:
         async with asyncio.timeout(FIRST_FRAME):
-            event: Event = await receive()
+            return await receive()  # type: ignore[no-any-return]
     except TimeoutError:
         return None
-    if event["type"] == "websocket.disconnect":
-        return event
-    message = _read(socket, event)
-    if message is not None:
-        token = message.content["token"]
-        socket.scope["ticket"] = await avalidate_websocket_token(socket.scope, token=token)
-        if socket.scope["ticket"]:
-            socket._answers.send(message, None, 204)
-    return None
+
+
+async def _redeem(socket: "ClientSocket", message: Message) -> bool:
+    valid = await avalidate_websocket_token(socket.scope, token=message.content["token"])
+    socket.scope["ticket"] = valid
+    return valid
 
 
 def _read(socket: "ClientSocket", event: Event) -> Message | None:

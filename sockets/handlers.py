@@ -81,10 +81,10 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._prepare(lane)
             event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
             try:
-                left = await take_ticket(self, receive) if self._needs_ticket() else None
-                if left is None:
+                ended = await take_ticket(self, receive) if self._needs_ticket() else None
+                if ended is None:
                     self._mailbox.start(self._open)
-                event = left or await self._read(receive)
+                event = ended or await self._read(receive)
             finally:
                 await finish(self._end(event))
 
@@ -158,9 +158,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         error = error_of(fault, f"A connect hook of {self._where()}")
         self._outbox.drop_waiting()
         self._member.leave()
-        if isinstance(error, LoginRequired) and self._accepted and not self._hooked:
-            self._log_out()  # its first frame was no ticket
-        elif isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
+        if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
             self._open_outbox()
             self._receive = self._log_out  # type: ignore[method-assign]
             patience = 0.0 if self._mailbox.waiting else FIRST_FRAME
