@@ -15,6 +15,16 @@ FIRST_FRAME = 10.0
 """Seconds that a client who must log in has to send its first frame."""
 
 
+def needs_ticket(socket: "ClientSocket") -> bool:
+    """Whether the client is turned away unless its first frame is a ticket."""
+    return (
+        socket.login_required
+        and "ticket" in socket.scope  # it came through TicketMiddleware
+        and not socket.user.is_authenticated
+        and not socket.refuse_at_handshake
+    )
+
+
 async def take_ticket(socket: "ClientSocket", receive: Any) -> Event | None:
     """Accept the client and log it in by the token in its first frame; what follows waits unread.
 

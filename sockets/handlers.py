@@ -10,7 +10,7 @@ from .arguments import Groups
 from .backlog import Event
 from .consumer import AsyncConsumer
 from .declaration import Declaration
-from .entrance import FIRST_FRAME, take_ticket
+from .entrance import FIRST_FRAME, needs_ticket, take_ticket
 from .exceptions import (
     Cancelled,
     CloseCode,
@@ -81,7 +81,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._prepare(lane)
             event: Event = {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL)}
             try:
-                ended = await take_ticket(self, receive) if self._needs_ticket() else None
+                ended = await take_ticket(self, receive) if needs_ticket(self) else None
                 if ended is None:
                     self._mailbox.start(self._open)
                 event = ended or await self._read(receive)
@@ -103,15 +103,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             max_concurrent=self.max_concurrent,
             handle=self._handle,
             on_overdue=self._time_out,
-        )
-
-    def _needs_ticket(self) -> bool:
-        """Whether the client is turned away unless its first frame is a ticket."""
-        return (
-            self.login_required
-            and "ticket" in self.scope  # behind TicketMiddleware
-            and not self.user.is_authenticated
-            and not self.refuse_at_handshake
         )
 
     async def _open(self) -> bool:
