@@ -20,24 +20,36 @@ from .exceptions import DeclarationError
 from .hub import connection
 from .mounts import find_router
 from .scope import Scope
+from .tokens import TicketMiddleware
 from .writer import Send
 
 Application = Callable[[Scope, Any, Send], Awaitable[None]]
 
 
-def get_asgi_application(websocket_urlpatterns: Sequence[URLPattern] = ()) -> Application:
+def get_asgi_application(
+    websocket_urlpatterns: Sequence[URLPattern] = (),
+    *,
+    tickets: bool = False,
+    origins: Sequence[str] = (),
+) -> Application:
     """The project's ASGI application: Django's for HTTP, each view's Handler for WebSockets.
 
     A socket is wherever the page of its view is, with the page's session and user.
     `websocket_urlpatterns` mounts consumers that stand on no view; they are tried first. The
-    origin of a handshake must be one of `ALLOWED_HOSTS`; clients that are no browsers send none.
+    origin of a handshake must be one of `ALLOWED_HOSTS` or of `origins`, which are written as
+    "https://app.example.com"; clients that are no browsers send none. With `tickets`, tokens of
+    `sockets.tokens` are taken everywhere.
     """
+    if isinstance(origins, str):
+        raise DeclarationError(f"expected a list of origins, got {origins!r}; write [{origins!r}]")
     http = get_django_application()
     if not apps.is_installed("sockets"):
         raise DeclarationError("expected 'sockets' in INSTALLED_APPS; add it, and migrate")
     make_broker()  # servers run no checks: a setting that cannot work shows here
-    routed = URLRouter([*websocket_urlpatterns, *socket_urlpatterns()])
-    websocket = WebSockets(AuthMiddlewareStack(routed))
+    routed: Application = URLRouter([*websocket_urlpatterns, *socket_urlpatterns()])
+    if tickets:
+        routed = TicketMiddleware(routed)
+    websocket = WebSockets(AuthMiddlewareStack(routed), origins)
     return ProtocolTypeRouter(  # type: ignore[no-any-return]
         {"http": http, "websocket": websocket, "lifespan": serve_lifespan}
     )
@@ -54,9 +66,10 @@ def socket_urlpatterns() -> list[URLPattern]:
 class WebSockets:
     """An application behind an origin check, its synchronous calls on the connection's lane."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, origins: Sequence[str]) -> None:
         self.application = application
-        self.checked: Application = AllowedHostsOriginValidator(application)
+        self.checked = AllowedHostsOriginValidator(application)
+        self.checked.allowed_origins = [*self.checked.allowed_origins, *origins]
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         # Browsers send the origin of the page with every handshake, and with it the cookies

@@ -10,6 +10,7 @@ from .arguments import Groups
 from .backlog import Event
 from .consumer import AsyncConsumer
 from .declaration import Declaration
+from .entrance import FIRST_FRAME, needs_ticket, take_ticket
 from .exceptions import (
     Cancelled,
     CloseCode,
@@ -42,8 +43,6 @@ logger = logging.getLogger("sockets")
 
 HANDSHAKE = 15.0
 """Seconds that the connect hooks have together."""
-FIRST_FRAME = 10.0
-"""Seconds that a client who must log in has to send the frame whose answer says so."""
 GRACE = 3.0
 """Seconds that running work, and then the disconnect hooks, have when a connection ends."""
 
@@ -80,14 +79,18 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         async with connection() as (hub, lane):
             self._begin(scope, send, hub)
-            self._start(lane, receive)
+            self._prepare(lane, receive)
             event: Event | None = None
             try:
-                event = await self._reader.gone
+                if needs_ticket(self):
+                    event = await take_ticket(self, receive)
+                if event is None:
+                    self._reader.begin(self._open(), self._receive)
+                    event = await self._reader.gone
             finally:
                 await finish(self._end(event))
 
-    def _start(self, lane: Lane | None, receive: Any) -> None:
+    def _prepare(self, lane: Lane | None, receive: Any) -> None:
         self._found = self._declared.routes.found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes: Strikes | None = None
@@ -103,8 +106,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._reader = Reader(receive, self._mailbox, self._receive, self.max_waiting)
-        self._reader.begin(self._open())
+        self._reader = Reader(receive, self._mailbox, self.max_waiting)
 
     async def _open(self) -> bool:
         """Admit the client. Returns whether its messages may be handled."""

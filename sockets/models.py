@@ -158,3 +158,27 @@ class Socket(Recipients, models.Model):
             await super()._asend(deed, exclude, immediate)
         else:
             await asend(*address(self._places(), deed, ids_of(exclude)))
+
+
+class Ticket(models.Model):
+    """What a token of `sockets.tokens` stands for, until it expires; the token is not kept."""
+
+    digest = models.CharField(_("digest"), primary_key=True, max_length=64, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",  # the project may have tickets of its own
+    )
+    auth_hash = models.CharField(_("digest of the session auth hash"), max_length=64)
+    session_key = models.TextField(_("session key"), blank=True)
+    expires = models.DateTimeField(_("expires"), db_index=True)
+    used = models.BooleanField(_("used"), default=False)
+
+    class Meta:
+        verbose_name = _("ticket")
+        verbose_name_plural = _("tickets")
+
+    def __str__(self) -> str:
+        return f"{self.digest[:8]} ({self.user_id})"

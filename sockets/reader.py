@@ -21,10 +21,9 @@ class Reader:
         self,
         receive: Callable[[], Awaitable[Event]],
         mailbox: Mailbox,
-        take: Callable[[Event], object],
         turn: int,
     ) -> None:
-        self.take = take
+        self.take: Callable[[Event], object]
         """Called with each event that brings a frame; it never waits."""
         self.gone: asyncio.Future[Event | None] = asyncio.get_running_loop().create_future()
         """Done with the event of the client's end, or with None where reading was stopped."""
@@ -32,21 +31,22 @@ class Reader:
         self._mailbox = mailbox
         self._turn = turn
         self._stopped = False
-        self._task: asyncio.Task[Event | None]
+        self._task: asyncio.Task[Event | None] | None = None
 
     @property
     def cancelling(self) -> bool:
         """Whether somebody cancels the tasks of this process."""
-        return self._task.cancelling() > 0
+        return self._task is not None and self._task.cancelling() > 0
 
-    def begin(self, opening: Coroutine[Any, Any, bool]) -> None:
-        """Have the mailbox opened, and read."""
+    def begin(self, opening: Coroutine[Any, Any, bool], take: Callable[[Event], object]) -> None:
+        """Have the mailbox opened, and `take` the frames."""
+        self.take = take
         self._go_on(self._read(opening))
 
     def stop(self) -> None:
         """Take in nothing more."""
         self._stopped = True
-        if self._task is not asyncio.current_task():
+        if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def _read(self, opening: Coroutine[Any, Any, bool] | None = None) -> Event | None:
@@ -67,7 +67,7 @@ class Reader:
                 elif event["type"] == "websocket.disconnect":
                     return event
         except asyncio.CancelledError:
-            if not self._stopped or self._task.uncancel():
+            if not self._stopped or (self._task and self._task.uncancel()):
                 raise
         if mailbox.stalled is not None:
             self._go_on(self._read())

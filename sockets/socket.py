@@ -275,7 +275,7 @@ class ClientSocket(Attributes):
         if self.tracked:
             self._registered = True
             await self._hub.registry.add(self.row)
-        if self._closed is None:
+        if self._closed is None and not self._accepted:
             self._open_outbox(subprotocol)
 
     def _open_outbox(self, subprotocol: str | None = None) -> None:

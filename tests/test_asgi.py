@@ -13,6 +13,8 @@ from django.views import View
 
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.asgi import get_asgi_application, socket_urlpatterns
+from sockets.exceptions import DeclarationError
+from sockets.tokens import get_websocket_token
 
 from .clients import Client
 
@@ -114,6 +116,27 @@ async def test_a_foreign_origin_is_refused(origin):
     assert await connected("/table/7/", headers) is None
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_another_origin_may_be_let_in(settings):
+    application = get_asgi_application(origins=["https://app.example"])
+    for origin, is_let_in in (
+        ("https://app.example", True),
+        ("http://testserver", True),
+        ("http://app.example", False),
+        ("https://evil.example", False),
+    ):
+        headers = [(b"host", b"testserver"), (b"origin", origin.encode())]
+        client = await connected("/table/7/", headers, application)
+        assert (client is not None) is is_let_in, origin
+        if client is not None:
+            await client.disconnect()
+
+
+def test_origins_are_a_list():
+    with pytest.raises(DeclarationError, match=r"write \['https://app.example'\]"):
+        get_asgi_application(origins="https://app.example")
+
+
 @pytest.fixture
 def anns_cookie(transactional_db):
     browser = Browser()
@@ -124,6 +147,30 @@ def anns_cookie(transactional_db):
 async def test_the_user_is_the_one_of_the_page(anns_cookie):
     client = await connected("/table/7/", [*ORIGIN, anns_cookie])
     assert (await client.ask({"type": "WHO", "ref": 1}))["data"] == "ann"
+    await client.disconnect()
+
+
+@pytest.fixture
+def anns_tokens(transactional_db):
+    ann = User.objects.create(username="ann")
+    return [get_websocket_token(ann) for _ in range(3)]
+
+
+async def test_with_tickets_a_token_logs_in_everywhere(anns_tokens):
+    application = get_asgi_application([path("bare/<str:token>/", Bare.as_asgi())], tickets=True)
+    for url in (f"/table/7/?token={anns_tokens[0]}", f"/deep/{anns_tokens[1]}/"):
+        client = await connected(url, application=application)
+        assert (await client.ask({"type": "WHO", "ref": 1}))["data"] == "ann"
+        await client.disconnect()
+    client = await connected(f"/bare/{anns_tokens[2]}/", application=application)
+    told = (await client.ask({"type": "WHERE", "ref": 1}))["data"]
+    assert told == ["bare", {"token": "ticket"}, "/bare/ticket/"]
+    await client.disconnect()
+
+
+async def test_without_tickets_it_does_not(anns_tokens):
+    client = await connected(f"/table/7/?token={anns_tokens[0]}")
+    assert (await client.ask({"type": "WHO", "ref": 1}))["data"] == "AnonymousUser"
     await client.disconnect()
 
 

@@ -23,6 +23,7 @@ MODULES = (
     "registry",
     "senders",
     "sessions",
+    "tokens",
     "watch",
 )
 

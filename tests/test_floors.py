@@ -15,8 +15,8 @@ FLOORS = {
     "permissions guards stages pipeline routes consumer timeouts mailbox reader scope "
     "protocols.__init__ protocols.base protocols.native built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
-    "member members watch heartbeat hub senders groups recipients models",
-    3: "socket handlers",
+    "member members watch heartbeat hub senders groups recipients models tokens",
+    3: "socket entrance handlers",
     4: "router",
     5: "mounts listing",
     6: "admin asgi receivers project_checks route_checks checks apps __init__ "
@@ -55,7 +55,7 @@ WITHIN_A_FLOOR = {
     "reader": "backlog mailbox",
     "protocols.native": "protocols.base",
     "scope": "protocols.base",
-    "handlers": "socket",
+    "handlers": "entrance socket",
     "identity": "broadcasts",
     "rows": "identity",
     "member": "broadcasts identity rows",
