@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from .arguments import Function
 from .exceptions import DeclarationError
 from .protocols.base import Protocol
+from .protocols.msgpack import MessagePack
 from .protocols.native import Native
 from .routes import Key, Route, is_timeout
 
@@ -24,7 +25,7 @@ class Attributes:
     disconnect_hooks: ClassVar[tuple[Any, ...]] = ()
     view_class: ClassVar[type | None] = None
 
-    protocols: ClassVar[tuple[Protocol, ...]] = (Native(),)
+    protocols: ClassVar[tuple[Protocol, ...]] = (Native(), MessagePack())
     """The wire formats on offer; a client that asks for no subprotocol gets the first."""
     login_required: ClassVar[bool] = False
     """Turn anonymous clients away: their first frame is answered with RECONNECT, then 4401."""

@@ -9,10 +9,10 @@ import pytest
 import sockets
 
 FLOORS = {
-    0: "exceptions messages conf encoding faults signals",
+    0: "exceptions messages conf values encoding faults signals",
     1: "sync lanes lane backlog outbox fanout window answers calls streams hooks strikes sessions "
     "geoip layers schemas patterns arguments routes consumer mailbox scope protocols.__init__ "
-    "protocols.base protocols.native built_in attributes declaration",
+    "protocols.base protocols.native protocols.msgpack built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models",
     3: "socket handlers",
@@ -26,6 +26,7 @@ FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in mod
 
 WITHIN_A_FLOOR = {
     "conf": "exceptions",
+    "encoding": "values",
     "faults": "exceptions",
     "messages": "exceptions",
     "outbox": "backlog lanes sync",
@@ -36,7 +37,7 @@ WITHIN_A_FLOOR = {
     "arguments": "schemas",
     "routes": "arguments",
     "built_in": "routes",
-    "attributes": "arguments protocols.base protocols.native routes",
+    "attributes": "arguments protocols.base protocols.msgpack protocols.native routes",
     "declaration": "arguments attributes built_in routes",
     "lane": "lanes sync",
     "lanes": "sync",
@@ -44,6 +45,7 @@ WITHIN_A_FLOOR = {
     "layers": "declaration routes",
     "mailbox": "lane lanes routes",
     "protocols.native": "protocols.base",
+    "protocols.msgpack": "protocols.native",
     "scope": "protocols.base",
     "handlers": "socket",
     "identity": "broadcasts",
