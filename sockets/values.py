@@ -168,9 +168,12 @@ def _refine_at(step: Any, value: Any) -> Any:
 def _refine_key(key: Any) -> Any:
     if key is None or isinstance(key, (bool, *TIMES)):
         return simplify(key)
-    if isinstance(key, str | int | float):
-        return _refine(key)
-    raise key.as_key() if type(key) is Refused else Refused(f"a key that is a {name_of(key)}", KEYS)
+    try:
+        if isinstance(key, str | int | float | Refused):
+            return _refine(key)
+        raise refusal_of(key)
+    except Refused as refused:
+        raise refused.as_key() from None
 
 
 def _check_text(text: str) -> None:

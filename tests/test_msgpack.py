@@ -199,6 +199,33 @@ async def test_a_broadcast_is_encoded_once_for_each_format():
         await client.disconnect()
 
 
+async def test_annotated_fields_have_the_values_themselves_in_both_formats():
+    class Typed(RoutedSocketHandler):
+        routes = (("PUT", "on_put"),)
+
+        def on_put(self, *, blob: bytes, when: datetime):
+            return [blob.hex(), when.isoformat()]
+
+    when = datetime(2030, 1, 31, tzinfo=UTC)
+    put = {
+        "type": "PUT",
+        "ref": 1,
+        "blob": b"\x00\xff",
+        "when": msgpack.Timestamp.from_datetime(when),
+    }
+    client = Client(Typed.as_asgi(), "/", subprotocols=["sockets.msgpack"])
+    await client.connect()
+    await client.send_to(bytes_data=msgpack.packb(put))
+    expected = ["00ff", "2030-01-31T00:00:00+00:00"]
+    assert msgpack.unpackb(await client.receive_from())["data"] == expected
+    await client.disconnect()
+    other = Client(Typed.as_asgi(), "/")
+    await other.connect()
+    answer = await other.ask({**put, "blob": "AP8=", "when": "2030-01-31T00:00:00Z"})
+    assert answer["data"] == expected
+    await other.disconnect()
+
+
 # Servers
 
 

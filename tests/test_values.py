@@ -367,6 +367,11 @@ def test_a_key_that_is_no_text_is_refused_by_name(key, name, fault):
         json_text({"rows": [{key: 1}]})
 
 
+def test_a_key_that_is_no_number_is_refused_beside_what_is_doubtful():
+    with pytest.raises(ValueError, match="got a key that is nan"):
+        json_text({float("nan"): float("nan")})
+
+
 def test_text_that_is_no_unicode_is_refused_with_its_place():
     for content in ({"a": ["\ud800"]}, {"a": [Text("\ud800")]}):
         with pytest.raises(ValueError, match=r"got a lone surrogate at a\[0\]; UTF-8 has none"):
