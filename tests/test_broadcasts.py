@@ -318,5 +318,5 @@ def test_a_close_code_is_from_1000_to_4999(code):
 
 def test_a_reason_may_be_translated_lazily_but_must_be_text_that_can_be_sent():
     assert Close.of(4000, gettext_lazy("Yes")) == Close(4000, "Yes")
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ValueError):
         Close.of(4000, "\ud800")
