@@ -8,6 +8,7 @@ from .exceptions import DeclarationError
 from .guards import Guard, is_guard
 from .permissions import are_permissions
 from .protocols.base import Protocol
+from .protocols.msgpack import MessagePack
 from .protocols.native import Native
 from .routes import Key, Route, is_timeout
 
@@ -27,7 +28,7 @@ class Attributes:
     disconnect_hooks: ClassVar[tuple[Any, ...]] = ()
     view_class: ClassVar[type | None] = None
 
-    protocols: ClassVar[tuple[Protocol, ...]] = (Native(),)
+    protocols: ClassVar[tuple[Protocol, ...]] = (Native(), MessagePack())
     """The wire formats on offer; a client that asks for no subprotocol gets the first."""
     login_required: ClassVar[bool] = False
     """Turn anonymous clients away: their first frame is answered with RECONNECT, then 4401."""

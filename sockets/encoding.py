@@ -1,30 +1,49 @@
-"""Content as JSON: the values that handlers and senders give, and what they become."""
+"""Content as JSON: what handlers and senders give becomes text, or is refused by name."""
 
+import re
 from typing import Any
 
 import msgspec
-from django.utils.functional import Promise
 
+from .values import refine, simplify
 
-def encodable(value: Any) -> Any:
-    """A value of Python or Django that JSON has no form for, as one that it has.
-
-    Lazy translations become text; subclasses of str, int and float, such as SafeString,
-    their plain value. Anything else raises `TypeError` naming its type.
-    """
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, Promise):
-        return str(value)
-    raise TypeError(
-        f"expected JSON-ready content, got a {type(value).__module__}.{type(value).__qualname__}; "
-        "send its values instead"
-    )
-
-
-encode_json = msgspec.json.Encoder(enc_hook=encodable).encode
 decode_json = msgspec.json.Decoder().decode
+
+_encode = msgspec.json.Encoder(enc_hook=simplify).encode
+_pack = msgspec.msgpack.Encoder(enc_hook=simplify).encode
+
+_FRACTION = re.compile(rb'\.\d{6}["Z+-]').search
+_DURATION = re.compile(rb"P(?:T\d|\d+D)").search
+_NOT_FINITE = re.compile(rb"\xcb(?:\x7f[\xf0-\xff]|\xff[\xf0-\xff])").search
+
+
+def json_text(content: Any) -> str:
+    """The content as JSON text.
+
+    Raises `TypeError` or `ValueError` that names what JSON has no form for, and where it is.
+    """
+    try:
+        frame = _encode(content)
+        text = frame.decode()
+        # msgspec writes fractions of seconds and durations in forms of its own and NaN as null,
+        # and cannot be told not to. What it wrote shows where that may be: at a dot, a P, a null.
+        if not (
+            (46 in frame and _FRACTION(frame))
+            or (80 in frame and _DURATION(frame))
+            or ("null" in text and _has_infinite(content))
+        ):
+            return text
+    except Exception:
+        pass  # an iterator, which is read there, or a fault, which is found there with its place
+    return _encode(refine(content)).decode()
+
+
+def encode_json(content: Any) -> bytes:
+    """What `json_text` returns, in UTF-8."""
+    return json_text(content).encode()
+
+
+def _has_infinite(content: Any) -> bool:
+    """Whether a number in it is not finite; MessagePack, other than JSON, tells them from None."""
+    packed = _pack(content)
+    return 0xCB in packed and _NOT_FINITE(packed) is not None

@@ -37,7 +37,7 @@ def test_every_attribute_of_a_handler_is_listed_with_its_default():
     for name, default in listed.items():
         value = getattr(RoutedSocketHandler, name)
         if name == "protocols":
-            assert [type(protocol).__name__ for protocol in value] == ["Native"]
+            assert [type(protocol).__name__ for protocol in value] == ["Native", "MessagePack"]
         elif isinstance(value, int | float) and not isinstance(value, bool):
             assert number_in(default) == value, name
         else:

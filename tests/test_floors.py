@@ -9,11 +9,12 @@ import pytest
 import sockets
 
 FLOORS = {
-    0: "exceptions messages conf encoding faults signals",
+    0: "exceptions messages conf values encoding faults signals",
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
     "permissions guards stages pipeline routes consumer timeouts mailbox reader scope "
-    "protocols.__init__ protocols.base protocols.native built_in attributes declaration",
+    "protocols.__init__ protocols.base protocols.native protocols.msgpack built_in attributes "
+    "declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
     3: "socket entrance handlers",
@@ -27,6 +28,7 @@ FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in mod
 
 WITHIN_A_FLOOR = {
     "conf": "exceptions",
+    "encoding": "values",
     "faults": "exceptions",
     "messages": "exceptions",
     "writer": "backlog sync",
@@ -45,7 +47,8 @@ WITHIN_A_FLOOR = {
     "pipeline": "arguments content guards schemas stages",
     "routes": "arguments content guards pipeline schemas stages",
     "built_in": "routes",
-    "attributes": "arguments guards permissions protocols.base protocols.native routes",
+    "attributes": "arguments guards permissions protocols.base protocols.msgpack protocols.native "
+    "routes",
     "declaration": "arguments attributes built_in guards pipeline routes stages",
     "lane": "lanes sync",
     "lanes": "sync",
@@ -54,6 +57,7 @@ WITHIN_A_FLOOR = {
     "mailbox": "lane lanes routes sync timeouts",
     "reader": "backlog mailbox",
     "protocols.native": "protocols.base",
+    "protocols.msgpack": "protocols.native",
     "scope": "protocols.base",
     "handlers": "entrance socket",
     "identity": "broadcasts",

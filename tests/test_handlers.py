@@ -293,17 +293,28 @@ async def test_what_cannot_be_encoded_is_a_500_with_its_ref(caplog):
 
     @router.route("X")
     async def on_x(socket):
-        return {"user": object()}
+        return {"rows": [{"user": object()}]}
+
+    @router.route("NAN")
+    def on_nan(socket):
+        return {"price": float("nan")}
+
+    @router.route("PARTS")
+    async def on_parts(socket):
+        yield {"price": float("inf")}
 
     @router.route("Y")
     async def on_y(socket):
         raise SocketError("No.", errors=[{"text": object()}])
 
     async with client_of(router) as client:
-        for key in "XY":
+        for key in ("X", "NAN", "PARTS", "Y"):
             error = await client.ask({"type": key, "ref": 3})
             assert (error["status"], error["ref"]) == (500, 3)
-    assert "builtins.object" in caplog.text
+    assert "got a builtins.object at data.rows[0].user; " in caplog.text
+    assert "got nan at data.price; " in caplog.text
+    assert "got inf at data.price; " in caplog.text
+    assert "got a builtins.object at errors[0].text; " in caplog.text
 
 
 async def test_a_ref_in_use_is_a_409_and_may_be_used_again_later():

@@ -142,7 +142,8 @@ def test_other_objects_among_the_attributes_are_shown_by_name():
 
     globals()["Named"] = Named
     attributes = run_json("--handler", f"{__name__}.Named")[0]["attributes"]
-    assert attributes["protocols"] == ["sockets.protocols.native.Native"] * 2
+    formats = ["sockets.protocols.native.Native", "sockets.protocols.msgpack.MessagePack"]
+    assert attributes["protocols"] == formats * 2
     assert attributes["groups"] == ["a", "b"]
     assert attributes["guards"] == ["~sockets.guards.staff"]
 

@@ -43,7 +43,7 @@ class Protocol:
         """A refusal, of a message or of a frame that was none."""
         raise NotImplementedError
 
-    def event(self, content: Any) -> Frame | None:
+    def event(self, content: Any, /) -> Frame | None:
         """Content that answers nothing."""
         raise NotImplementedError
 

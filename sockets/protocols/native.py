@@ -1,11 +1,12 @@
 """The native wire: JSON text, one flat object a message."""
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..encoding import decode_json, encode_json
+from ..encoding import decode_json, json_text
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import CALL_PREFIX, Answer, Frame, Message, Ref
 from .base import Protocol
@@ -28,6 +29,10 @@ class Native(Protocol):
 
     def key(self, name: str) -> str:
         return name.removeprefix("on_").upper()
+
+    # Static, for a method would cost each frame a call more.
+    frame: Callable[[Any], Frame] = staticmethod(json_text)
+    event: Callable[[Any], Frame] = frame
 
     def decode(self, frame: Frame) -> Message | Answer:
         if type(frame) is not str:
@@ -56,7 +61,7 @@ class Native(Protocol):
             if message.ref is None:
                 return None
         ref = UNSET if message.ref is None else message.ref
-        return encode_json(Answered(message.key, ref, status, data)).decode()
+        return self.frame(Answered(message.key, ref, status, data))
 
     def part(self, message: Message, data: Any) -> Frame | None:
         return self.reply(message, data, 206, None)
@@ -64,10 +69,10 @@ class Native(Protocol):
     def end(self, message: Message) -> Frame | None:
         if message.ref is None:
             return None
-        return encode_json(Answered(message.key, message.ref, 200)).decode()
+        return self.frame(Answered(message.key, message.ref, 200))
 
     def error(self, error: SocketError, message: Message | None) -> Frame:
-        frame = {
+        content = {
             "type": "ERROR",
             "status": error.status,
             "details": error.details,
@@ -75,34 +80,36 @@ class Native(Protocol):
             "success": False,
         }
         if message is not None and message.ref is not None:
-            frame["ref"] = message.ref
-        return encode_json(frame).decode()
-
-    def event(self, content: Any) -> Frame:
-        return encode_json(content).decode()
+            content["ref"] = message.ref
+        return self.frame(content)
 
     def action(self, type: str, fields: dict[str, Any]) -> Frame:
-        return encode_json({"type": type, **fields}).decode()
+        return self.frame({"type": type, **fields})
 
     def event_of_json(self, content: bytes) -> Frame | None:
-        if self.__class__.event is not Native.event:
+        if self._writes_otherwise("event"):
             return super().event_of_json(content)
         return content.decode()
 
     def action_of_json(self, type: str, fields: bytes) -> Frame | None:
-        if self.__class__.action is not Native.action:
+        if self._writes_otherwise("action"):
             return super().action_of_json(type, fields)
-        head = f'{{"type":{encode_json(type).decode()}'
+        head = f'{{"type":{json_text(type)}'
         return f"{head}}}" if fields == b"{}" else f"{head},{fields[1:].decode()}"
 
+    def _writes_otherwise(self, method: str) -> bool:
+        """Whether this format's frames of that kind are not simply the content as JSON."""
+        changed = getattr(self.__class__, method) is not getattr(Native, method)
+        return changed or self.__class__.frame is not Native.frame
+
     def call(self, type: str, ref: Ref, data: Any) -> Frame:
-        return encode_json({"type": type, "ref": ref, "data": data}).decode()
+        return self.frame({"type": type, "ref": ref, "data": data})
 
     def lagged(self, missed: int) -> Frame:
-        return encode_json({"type": "LAGGED", "n": missed}).decode()
+        return self.frame({"type": "LAGGED", "n": missed})
 
     def ping(self) -> Frame:
-        return '{"type":"PING"}'
+        return self.frame({"type": "PING"})
 
 
 def _kind(value: Any) -> str:
