@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from .carriers import Carrier
-from .ledger import Ledger, Parcel, Seldom
+from .ledger import Batch, Ledger, Seldom
 from .sync import finish_future
 
 Take = Callable[[str], None]
@@ -18,7 +18,7 @@ logger = logging.getLogger("sockets")
 RETRY = 1.0
 """Seconds before a carrier that failed is asked again."""
 ECHO = 1.0
-"""Seconds between two parcels to ourselves: what does not come back was not heard."""
+"""Seconds between two batchs to ourselves: what does not come back was not heard."""
 SILENT = 5
 """Echoes after which a carrier that has brought nothing at all is taken for broken."""
 RENEWAL = 60
@@ -85,7 +85,7 @@ class Listener:
                 await self._carrier.start_over()
 
     async def _echo(self) -> None:
-        """Send ourselves parcels, and raise when nothing at all is heard any more.
+        """Send ourselves batchs, and raise when nothing at all is heard any more.
 
         Layers that lose their connection make another without a word. And channels_redis may not
         be idle for 5 s, for then redis-py 8 gives up.
@@ -98,7 +98,7 @@ class Listener:
                 async with asyncio.timeout(PATIENCE):
                     if self._sent % RENEWAL == 0:
                         await self._carrier.join(self._addresses)
-                    echo = Parcel(self._sender, 0.0, self._sent, [])
+                    echo = Batch(self._sender, 0.0, self._sent, [])
                     await self._carrier.send(self._addresses[0], echo.pack())
             await asyncio.sleep(ECHO)
         raise ConnectionError(f"expected texts, heard nothing for {SILENT * ECHO:g} s")
@@ -108,11 +108,11 @@ class Listener:
             found = await self._carrier.receive()
             self._silent = 0
             try:
-                parcel = Parcel.unpack(found)
-                if parcel.line == self._sender:
-                    self._hear_echo(parcel.number)
-                elif not parcel.line.startswith(self._sender):
-                    await self._hear_texts(self.ledger.enter(parcel))
+                batch = Batch.unpack(found)
+                if batch.line == self._sender:
+                    self._hear_echo(batch.number)
+                elif not batch.line.startswith(self._sender):
+                    await self._hear_texts(self.ledger.enter(batch))
             except ValueError:
                 self._strange.tell("A text that is none of ours was ignored: %.80r", found)
 
