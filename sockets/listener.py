@@ -16,13 +16,16 @@ Joined = Callable[[], None]
 logger = logging.getLogger("sockets")
 
 RETRY = 1.0
-"""Seconds before a carrier that failed is asked again."""
+"""Seconds from one try to listen to the next: a connection that was cut after long is remade at
+once, a carrier that is down is asked now and then."""
 ECHO = 1.0
-"""Seconds between two batchs to ourselves: what does not come back was not heard."""
+"""Seconds between two batches to ourselves: what does not come back was not heard."""
 SILENT = 5
 """Echoes after which a carrier that has brought nothing at all is taken for broken."""
 RENEWAL = 60
 """Echoes between two renewals of the addresses: layers forget them, at restarts or with age."""
+JOINING = 5.0
+"""Seconds that a carrier has to join: what it does over a connection that is dead may never end."""
 PATIENCE = 2.0
 """Seconds that an echo has to be sent, and what has failed to be closed."""
 STRETCH = 0.01
@@ -61,9 +64,12 @@ class Listener:
 
     async def run(self) -> None:
         """Listen for ever."""
+        now = asyncio.get_running_loop().time
         while True:
+            next_try = now() + RETRY
             try:
-                await self._carrier.join(self._addresses)
+                async with asyncio.timeout(JOINING):
+                    await self._carrier.join(self._addresses)
                 await _until_one_fails(self._hear(), self._echo())
             except Exception:
                 if not self._failed:
@@ -71,7 +77,7 @@ class Listener:
                 self._failed = True
                 finish_future(self._begun)
                 await self._start_over()
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(next_try - now())
 
     def close(self) -> None:
         """Tell the log what has not been told."""
@@ -85,7 +91,7 @@ class Listener:
                 await self._carrier.start_over()
 
     async def _echo(self) -> None:
-        """Send ourselves batchs, and raise when nothing at all is heard any more.
+        """Send ourselves batches, and raise when nothing at all is heard any more.
 
         Layers that lose their connection make another without a word. And channels_redis may not
         be idle for 5 s, for then redis-py 8 gives up.

@@ -127,6 +127,31 @@ async def test_a_gap_that_the_layer_mended_itself_is_told(redis, kind, monkeypat
     assert has_failed(caplog) == (kind != "pubsub")
 
 
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_a_connection_that_was_cut_after_long_is_remade_at_once(redis, monkeypatch):
+    monkeypatch.setattr(listener, "RETRY", 1.0)
+    async with hearing(HERE) as here, sending() as mouth:
+        await asyncio.sleep(1.1)
+        await cut_connections(redis)
+        cut = time.monotonic()
+        await until(lambda: here.joins == 2, PATIENCE)
+        await heard_by(here, mouth, "after")
+        assert time.monotonic() - cut < 0.8
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_join_that_hangs_is_given_up_and_tried_again(redis, monkeypatch, caplog):
+    monkeypatch.setattr(listener, "JOINING", 0.5)
+    redis.suspend()
+    begun = time.monotonic()
+    async with hearing(HERE) as here, sending() as mouth:
+        assert has_failed(caplog)
+        assert time.monotonic() - begun < 4  # redis-py itself gives up after 5 s, or never
+        redis.resume()
+        await until(lambda: here.joins, PATIENCE)
+        await heard_by(here, mouth, "in time")
+
+
 @pytest.mark.usefixtures("quick")
 async def test_a_redis_that_comes_late_is_heard_then(redis, caplog):
     redis.stop()
