@@ -23,11 +23,11 @@ ECHO = 1.0
 SILENT = 5
 """Echoes after which a carrier that has brought nothing at all is taken for broken."""
 RENEWAL = 60
-"""Echoes between two renewals of the addresses: layers forget them, at restarts or with age."""
-JOINING = 5.0
-"""Seconds that a carrier has to join: what it does over a connection that is dead may never end."""
+"""Echoes between two renewals of the addresses: layers forget them with age. Where they do at a
+restart, an echo that does not come back leads to one at once."""
 PATIENCE = 2.0
-"""Seconds that an echo has to be sent, and what has failed to be closed."""
+"""Seconds that joining has, an echo to be sent, and what has failed to be closed: over a dead
+connection they may never end."""
 STRETCH = 0.01
 """Seconds that are spent on what came before the loop's other work has its turn."""
 
@@ -63,12 +63,12 @@ class Listener:
         await self._begun
 
     async def run(self) -> None:
-        """Listen for ever."""
+        """Listen until cancelled."""
         now = asyncio.get_running_loop().time
-        while True:
+        while not _is_cancelled():
             next_try = now() + RETRY
             try:
-                async with asyncio.timeout(JOINING):
+                async with asyncio.timeout(PATIENCE):
                     await self._carrier.join(self._addresses)
                 await _until_one_fails(self._hear(), self._echo())
             except Exception:
@@ -102,15 +102,17 @@ class Listener:
             self._silent += 1
             with suppress(Exception):  # that echo will be missed
                 async with asyncio.timeout(PATIENCE):
-                    if self._sent % RENEWAL == 0:
+                    if self._silent > 1 or self._sent % RENEWAL == 0:
                         await self._carrier.join(self._addresses)
                     echo = Batch(self._sender, 0.0, self._sent, [])
                     await self._carrier.send(self._addresses[0], echo.pack())
+            if _is_cancelled():
+                return
             await asyncio.sleep(ECHO)
         raise ConnectionError(f"expected texts, heard nothing for {SILENT * ECHO:g} s")
 
     async def _hear(self) -> None:
-        while True:
+        while not _is_cancelled():
             found = await self._carrier.receive()
             self._silent = 0
             try:
@@ -147,6 +149,12 @@ class Listener:
                 await asyncio.sleep(0)
                 pause = now() + STRETCH
         await asyncio.sleep(0)  # carriers may have the next one ready
+
+
+def _is_cancelled() -> bool:
+    """Whether this task has been cancelled: carriers that were connecting may have swallowed it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
