@@ -98,6 +98,11 @@ class OwnRedis:
         with Redis.from_url(self.address) as redis:
             return getattr(redis, command)(*arguments)
 
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def suspend(self) -> None:
         """Let it take connections and answer nothing."""
         assert self._process is not None
