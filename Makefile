@@ -21,7 +21,7 @@ lint: $(VENV)/.dev
 	$(python) -m ruff format --check
 	$(python) -m mypy
 
-# Half an hour on a quiet machine: what it measures and writes is in benchmarks/README.md.
+# Forty minutes on a quiet machine: what it measures and writes is in benchmarks/README.md.
 bench: $(BENCH)/.bench
 	$(BENCH)/bin/python -m benchmarks
 

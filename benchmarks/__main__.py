@@ -1,6 +1,6 @@
 """Measures this package beside its peers, and writes the report.
 
-    python -m benchmarks                        everything, about 25 minutes, and the report
+    python -m benchmarks                        everything, about 35 minutes, and the report
     python -m benchmarks echo fanout            these subjects, and the report
     python -m benchmarks echo --rounds 9 --peers ours channels_async
     python -m benchmarks report                 the report of what was measured last
@@ -22,7 +22,7 @@ from .bench import Bench
 from .check import check
 from .machine import FOR_CLIENTS, describe, pin
 from .records import Log
-from .servers import redis_server
+from .redis_server import redis_server
 from .subjects import NAMES
 
 
@@ -59,7 +59,7 @@ def measure(subjects: list[str], rounds: int | None, peers: list[str]) -> None:
                 rounds=rounds or module.ROUNDS,
                 only=peers,
                 folder=Path(folder),
-                redis=redis,
+                redis=redis.url if redis else "",
             )
             module.run(bench)
             log.record(took=time.monotonic() - began)

@@ -35,7 +35,7 @@ class Bench:
         self.record = log.record
         self.rounds = rounds
         self._only = only
-        self._folder = folder
+        self.folder = folder
         self._redis = redis
 
     def turns(self, specs: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -76,10 +76,19 @@ class Bench:
                 self._measure(serve[spec], measure, peer=spec, **labels, round=number)
 
     def _measure(self, turn: Turn, measure: Measure, **labels: Any) -> None:
+        def take_turn() -> dict[str, Any]:
+            with turn() as server:
+                return uvloop.run(within_limit(server, measure))
+
+        self.attempt(take_turn, **labels)
+
+    def attempt(self, measure: Callable[[], dict[str, Any]], **labels: Any) -> None:
+        """Measure, and record what is found or what went wrong."""
         gc.collect()
         try:
-            with turn() as server:
-                figures = uvloop.run(within_limit(server, measure))
+            figures = measure()
+        except Unavailable as fault:
+            self.record(**labels, left_out=str(fault))
         except Exception as fault:  # of one peer in one round: the others are measured all the same
             while isinstance(fault, ExceptionGroup):
                 fault = fault.exceptions[0]
@@ -88,18 +97,22 @@ class Bench:
             self.record(**labels, **figures)
 
     @contextmanager
-    def serving(self, spec: str, kind: str) -> Iterator[Server]:
-        """A server of a peer, which has all that its spec asks for; it keeps a log of its own."""
+    def serving(self, spec: str, kind: str, place: str = "", **variables: str) -> Iterator[Server]:
+        """A server of a peer, which has all that its spec asks for; it keeps a log of its own.
+
+        `place` names it among several of a peer, `variables` are put in its environment.
+        """
         if not self._redis and any(name in spec for name in ("core", "pubsub", "redis")):
             raise Unavailable("there is no redis-server here")
-        name = f"{kind}:{spec}"
-        with database_for(spec, self._folder / f"{name}.sqlite3") as database:
-            variables = {
+        name = f"{kind}:{spec}{place}"
+        with database_for(spec, self.folder / f"{name}.sqlite3") as database:
+            given = {
                 "BENCH_REDIS_URL": self._redis,
                 "BENCH_PREFIX": uuid.uuid4().hex,
                 **database.variables,
+                **variables,
             }
-            server = Server(spec, kind, variables, self._folder / f"{name}.log")
+            server = Server(spec, kind, given, self.folder / f"{name}.log")
             server.headers = database.headers
             try:
                 yield server

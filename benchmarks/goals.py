@@ -61,11 +61,13 @@ def difference(subject: str, field: str, mine: str, other: str) -> Figures:
     return figures
 
 
-def of_ours(subject: str, field: str, over: Callable[[list[float]], float], by: str) -> Figures:
+def of_ours(
+    subject: str, field: str, over: Callable[[list[float]], float], by: str, peer: str = "ours"
+) -> Figures:
     """What is made, round by round, of our figures for the values of a label."""
 
     def figures(results: Results) -> list[float]:
-        mine = results(subject).where(peer="ours")
+        mine = results(subject).where(peer=peer)
         rounds = [mine.where(round=number).values(field) for number in mine.labels("round")]
         many = len(mine.labels(by))
         return [over(values) for values in rounds if len(values) == many > 1]
@@ -194,6 +196,20 @@ GOALS = [
             ("over Redis", "lost"),
             ("over pubsub", "lost"),
             ("over core", "lost and uncounted"),
+        )
+    ),
+    *(
+        Goal(
+            f"Redis is killed, hangs, cuts connections; {name}: {what}",
+            limit,
+            of_ours("restarts", field, max, "trouble", BROKERS[name][0]),
+            unit=unit,
+        )
+        for name in ("over Redis", "over pubsub", "over core")
+        for what, field, limit, unit in (
+            ("until nothing is lost any more", "resumed_s", 5, " s"),
+            ("lost and uncounted", "uncounted", 0, ""),
+            ("processes that fall silent", "silent", 0, ""),
         )
     ),
     *(

@@ -1,7 +1,6 @@
 """The servers that are measured: each a process, asleep but while it is its turn."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from .machine import FOR_CLIENTS, FOR_SERVERS, pin
+from .machine import FOR_SERVERS, pin
 from .wires import WIRES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +49,7 @@ class Server:
         self.variables = environment(spec, variables)
         self.port = free_port()
         self.headers: dict[str, str] = {}
-        self._log = log
+        self.log = log
         command = [sys.executable, "-m", *COMMANDS[kind]]
         self._process = start(
             [part.format(port=self.port) for part in command], self.variables, log
@@ -141,19 +140,3 @@ def wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Pat
 def last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), "it ended without a word")
-
-
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """The URL of a Redis of our own, beside the clients; "" where none is installed."""
-    if (found := shutil.which("redis-server")) is None:
-        yield ""
-        return
-    port, log = free_port(), folder / "redis.log"
-    options = [f"--port {port}", "--bind 127.0.0.1", '--save ""', "--appendonly no"]
-    process = start([found, *" ".join(options).split(" ")], dict(os.environ), log, FOR_CLIENTS)
-    try:
-        wait_until_listening(port, process, log)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        stop(process)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db.models import QuerySet
 
 from .backlog import Parcel, broadcast_of
 from .encoding import encode_json
@@ -14,6 +16,8 @@ from .messages import Frame
 from .protocols.base import Protocol
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     from .member import Member
 
 logger = logging.getLogger("sockets")
@@ -253,6 +257,8 @@ def ids_of(exclude: Exclude) -> tuple[uuid.UUID, ...]:
     """The ids of connections that are given as themselves, as rows or as ids."""
     if exclude is None:
         return ()
+    if isinstance(exclude, QuerySet):
+        exclude = _fetch(exclude)
     if isinstance(exclude, Iterable) and not isinstance(exclude, str):
         return tuple(id for one in exclude for id in ids_of(one))
     found = getattr(exclude, "id", exclude)
@@ -262,3 +268,22 @@ def ids_of(exclude: Exclude) -> tuple[uuid.UUID, ...]:
             f"expected a socket, a row, an id of one or a list of them to exclude, got {exclude!r}"
         )
     return (found,)
+
+
+async def aids_of(exclude: Exclude) -> tuple[uuid.UUID, ...]:
+    """What `ids_of` gives; a selection of rows is awaited."""
+    if isinstance(exclude, QuerySet):
+        exclude = [row async for row in exclude]
+    elif isinstance(exclude, Iterable) and not isinstance(exclude, str):
+        return tuple([id for one in exclude for id in await aids_of(one)])
+    return ids_of(exclude)
+
+
+def _fetch(rows: "QuerySet[Model]") -> "list[Model]":
+    try:
+        return list(rows)
+    except SynchronousOnlyOperation as fault:
+        raise SynchronousOnlyOperation(
+            "expected connections to exclude, got a selection of rows, which cannot be fetched "
+            "here without awaiting it; write exclude=[row async for row in rows]"
+        ) from fault

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from .carriers import Carrier, LayerCarrier
 from .conf import get_settings
 from .exceptions import DeclarationError
-from .ledger import Line, Parcel, Seldom
+from .ledger import Batch, Line, Seldom
 from .listener import Joined, Listener, Take
 from .sync import DONE, finish_future
 
@@ -24,7 +24,7 @@ EVERYONE = "sockets.everyone"
 PATIENCE = 2.0
 """Seconds that the carrier has for what still waits at the end, and then to be left."""
 TIMEOUT = 4.0
-"""Seconds that the carrier has for one parcel."""
+"""Seconds that the carrier has for one batch."""
 BATCH = 128 * 1024
 """Characters that go together at most, beyond the first text."""
 LIMIT = 64 * 1024 * 1024
@@ -71,7 +71,7 @@ class Waiting(NamedTuple):
 class Broker(LocalBroker):
     """Sends texts by a carrier, and listens with it.
 
-    While one parcel is on its way, what follows it is gathered into the next, so that a burst is
+    While one batch is on its way, what follows it is gathered into the next, so that a burst is
     few of them. Who listens hears the texts of one sender in their order, each once, and counts
     those that did not come by their numbers: the lost ones too, which had theirs before.
     """
@@ -179,16 +179,16 @@ class Broker(LocalBroker):
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
                 taken, self._taken = self._taken, None
-                for address, parcel in _parcels(waiting):
-                    await self._send(address, parcel)
+                for address, batch in _batches(waiting):
+                    await self._send(address, batch)
                 finish_future(taken)
         finally:
             self._publishing = None
             finish_future(taken)
             finish_future(self._taken)
 
-    async def _send(self, address: str, parcel: Parcel) -> None:
-        text = parcel.pack()
+    async def _send(self, address: str, batch: Batch) -> None:
+        text = batch.pack()
         try:
             async with asyncio.timeout(TIMEOUT):
                 try:
@@ -198,9 +198,9 @@ class Broker(LocalBroker):
                     # all the same, the second one's numbers are no news.
                     await self._carrier.send(address, text)
         except Exception as fault:
-            self._lose(len(parcel.texts), _name_of(fault))
-        self._number -= len(parcel.texts)
-        self._size -= sum(map(len, parcel.texts))
+            self._lose(len(batch.texts), _name_of(fault))
+        self._number -= len(batch.texts)
+        self._size -= sum(map(len, batch.texts))
 
     def _lose(self, number: int, why: str) -> None:
         self.lost += number
@@ -245,15 +245,15 @@ def _name_of(fault: Exception) -> str:
     return f"{type(fault).__name__}: {fault}"  # not all have a repr that tells more than a type
 
 
-def _parcels(waiting: list[Waiting]) -> Iterator[tuple[str, Parcel]]:
-    """What waits as few parcels. One for everyone and one for an address keep their order."""
+def _batches(waiting: list[Waiting]) -> Iterator[tuple[str, Batch]]:
+    """What waits as few batches. One for everyone and one for an address keep their order."""
     for _, stretch in groupby(waiting, key=lambda one: one.line.address == EVERYONE):
         by_line: dict[Line, list[Waiting]] = {}
         for one in stretch:
             by_line.setdefault(one.line, []).append(one)
         for line, ones in by_line.items():
             for number, texts in _cut(ones):
-                yield line.address, Parcel(line.id, line.began, number, texts)
+                yield line.address, Batch(line.id, line.age, number, texts)
 
 
 def _cut(ones: list[Waiting]) -> Iterator[tuple[int, list[str]]]:

@@ -4,27 +4,18 @@ Whoever called `socket.join(name)` is in the group, in whatever process. Any str
 These groups have nothing to do with those of the channel layer.
 
 Inside `transaction.atomic()` a synchronous send goes out on commit, with `immediate=True` at
-once. `exclude` takes a handler, a row, its id, or a list of them. All return None.
+once. `exclude` takes a handler, a row, its id, a selection of rows, or a list of these. All return
+None.
 """
 
+import uuid
+from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
-from .broadcasts import (
-    Action,
-    AnyDeed,
-    Broadcast,
-    Close,
-    Event,
-    Exclude,
-    Target,
-    group_name,
-    ids_of,
-)
+from .broadcasts import Action, AnyDeed, Broadcast, Close, Event, Exclude, Target, group_name
 from .exceptions import CloseCode
-from .senders import asend, send, when_committed
-from .sync import blocking, is_beneath_thread
+from .senders import Processes, asend_on_commit, send_on_commit
+from .sync import blocking
 
 
 @blocking
@@ -78,19 +69,14 @@ async def aclose(
 
 
 def _send(name: str, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
-    broadcast = _broadcast(name, deed, exclude)
-    if immediate:
-        send(broadcast)
-    else:
-        when_committed(lambda: send(broadcast))
+    send_on_commit(partial(_broadcast, name, deed), exclude, immediate)
 
 
 async def _asend(name: str, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
-    if is_beneath_thread():  # which may be inside a transaction
-        await sync_to_async(_send)(name, deed, exclude, immediate)
-    else:
-        await asend(_broadcast(name, deed, exclude))
+    await asend_on_commit(partial(_broadcast, name, deed), exclude, immediate)
 
 
-def _broadcast(name: str, deed: AnyDeed, exclude: Exclude) -> Broadcast:
-    return Broadcast(Target("group", group_name(name)), deed, ids_of(exclude))
+def _broadcast(
+    name: str, deed: AnyDeed, excluded: tuple[uuid.UUID, ...]
+) -> tuple[Broadcast, Processes]:
+    return Broadcast(Target("group", group_name(name)), deed, excluded), None

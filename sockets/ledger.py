@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from math import inf
+from time import monotonic
 from typing import NamedTuple
 
 logger = logging.getLogger("sockets")
@@ -25,37 +25,43 @@ class Line:
     def __init__(self, sender: str, address: str) -> None:
         self.id = f"{sender}.{uuid.uuid4().hex}"
         self.address = address
-        self.began = time.time()
+        self._began = monotonic()
         self.number = 0
         """The number of the next text."""
         self.repeated = 0
         """How often that was told since the last text."""
 
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return monotonic() - self._began
 
-class Parcel(NamedTuple):
-    """Some texts of a line, in one text: whose they are and the first one's number, then each.
 
-    Without texts it tells the number of the next one: a loss is seen though nothing follows.
+class Batch(NamedTuple):
+    """Some texts of a line, in one text: its name, its age, the first one's number, then each.
+
+    Without texts it tells the number of the next one: a loss is seen though nothing follows. The
+    age is in seconds: machines need not agree about the time for knowing when a line began.
     """
 
     line: str
-    began: float
+    age: float
     number: int
     texts: list[str]
 
     def pack(self) -> str:
-        return "\n".join((f"{self.line} {self.began!r} {self.number}", *self.texts))
+        return "\n".join((f"{self.line} {self.age!r} {self.number}", *self.texts))
 
     @classmethod
-    def unpack(cls, found: object) -> "Parcel":
-        """The parcel in what came; raises `ValueError` where there is none."""
+    def unpack(cls, found: object) -> "Batch":
+        """The batch in what came; raises `ValueError` where there is none."""
         if isinstance(found, bytes):
             found = found.decode()
         if not isinstance(found, str):
             raise ValueError(f"expected a text, got a {type(found).__name__}")
         label, *texts = found.split("\n")
-        line, began, number = label.split(" ")
-        return cls(line, float(began), int(number), texts)
+        line, age, number = label.split(" ")
+        return cls(line, float(age), int(number), texts)
 
 
 class Ledger:
@@ -75,29 +81,32 @@ class Ledger:
 
     def begin(self) -> None:
         """Expect, from now on, every line that begins from its first text."""
-        self._listening_since = min(self._listening_since, time.time())
+        self._listening_since = min(self._listening_since, monotonic())
 
-    def enter(self, parcel: Parcel) -> list[str]:
+    def enter(self, batch: Batch) -> list[str]:
         """The texts that are news; raises `ValueError` for numbers that cannot be."""
-        now = time.time()
-        known = self._known.get(parcel.line)
-        expected = known[0] if known else self._first_of(parcel, now)
-        hole = parcel.number - expected
-        if parcel.number < 0 or hole > GARBAGE:
-            raise ValueError(f"expected the number {expected}, got {parcel.number}")
-        self._known.pop(parcel.line, None)
-        self._known[parcel.line] = (max(expected, parcel.number + len(parcel.texts)), now)
+        now = monotonic()
+        known = self._known.get(batch.line)
+        expected = known[0] if known else self._first_of(batch, now)
+        hole = batch.number - expected
+        if batch.number < 0 or hole > GARBAGE:
+            raise ValueError(f"expected the number {expected}, got {batch.number}")
+        self._known.pop(batch.line, None)
+        self._known[batch.line] = (max(expected, batch.number + len(batch.texts)), now)
         self._forget(now)
         if hole > 0:
             self._miss(hole)
-        return parcel.texts[-hole:] if hole < 0 else parcel.texts
+        return batch.texts[-hole:] if hole < 0 else batch.texts
 
     def close(self) -> None:
         self._log.finish()
 
-    def _first_of(self, parcel: Parcel, now: float) -> int:
-        """0 for a line that must have been heard from its beginning, had nothing been missed."""
-        return 0 if parcel.began > max(self._listening_since, now - FORGET) else parcel.number
+    def _first_of(self, batch: Batch, now: float) -> int:
+        """0 for a line that must have been heard from its beginning, had nothing been missed.
+
+        Its age was told when it was sent, so that it may have begun sooner, by the time on the way.
+        """
+        return 0 if batch.age < min(now - self._listening_since, FORGET) else batch.number
 
     def _miss(self, number: int) -> None:
         self.missed += number

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from .carriers import Carrier
-from .ledger import Ledger, Parcel, Seldom
+from .ledger import Batch, Ledger, Seldom
 from .sync import finish_future
 
 Take = Callable[[str], None]
@@ -16,15 +16,18 @@ Joined = Callable[[], None]
 logger = logging.getLogger("sockets")
 
 RETRY = 1.0
-"""Seconds before a carrier that failed is asked again."""
+"""Seconds from one try to listen to the next: a connection that was cut after long is remade at
+once, a carrier that is down is asked now and then."""
 ECHO = 1.0
-"""Seconds between two parcels to ourselves: what does not come back was not heard."""
+"""Seconds between two batches to ourselves: what does not come back was not heard."""
 SILENT = 5
 """Echoes after which a carrier that has brought nothing at all is taken for broken."""
 RENEWAL = 60
-"""Echoes between two renewals of the addresses: layers forget them, at restarts or with age."""
+"""Echoes between two renewals of the addresses: layers forget them with age. Where they do at a
+restart, an echo that does not come back leads to one at once."""
 PATIENCE = 2.0
-"""Seconds that an echo has to be sent, and what has failed to be closed."""
+"""Seconds that joining has, an echo to be sent, and what has failed to be closed: over a dead
+connection they may never end."""
 STRETCH = 0.01
 """Seconds that are spent on what came before the loop's other work has its turn."""
 
@@ -60,10 +63,13 @@ class Listener:
         await self._begun
 
     async def run(self) -> None:
-        """Listen for ever."""
-        while True:
+        """Listen until cancelled."""
+        now = asyncio.get_running_loop().time
+        while not _is_cancelled():
+            next_try = now() + RETRY
             try:
-                await self._carrier.join(self._addresses)
+                async with asyncio.timeout(PATIENCE):
+                    await self._carrier.join(self._addresses)
                 await _until_one_fails(self._hear(), self._echo())
             except Exception:
                 if not self._failed:
@@ -71,7 +77,7 @@ class Listener:
                 self._failed = True
                 finish_future(self._begun)
                 await self._start_over()
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(next_try - now())
 
     def close(self) -> None:
         """Tell the log what has not been told."""
@@ -85,7 +91,7 @@ class Listener:
                 await self._carrier.start_over()
 
     async def _echo(self) -> None:
-        """Send ourselves parcels, and raise when nothing at all is heard any more.
+        """Send ourselves batches, and raise when nothing at all is heard any more.
 
         Layers that lose their connection make another without a word. And channels_redis may not
         be idle for 5 s, for then redis-py 8 gives up.
@@ -96,23 +102,25 @@ class Listener:
             self._silent += 1
             with suppress(Exception):  # that echo will be missed
                 async with asyncio.timeout(PATIENCE):
-                    if self._sent % RENEWAL == 0:
+                    if self._silent > 1 or self._sent % RENEWAL == 0:
                         await self._carrier.join(self._addresses)
-                    echo = Parcel(self._sender, 0.0, self._sent, [])
+                    echo = Batch(self._sender, 0.0, self._sent, [])
                     await self._carrier.send(self._addresses[0], echo.pack())
+            if _is_cancelled():
+                return
             await asyncio.sleep(ECHO)
         raise ConnectionError(f"expected texts, heard nothing for {SILENT * ECHO:g} s")
 
     async def _hear(self) -> None:
-        while True:
+        while not _is_cancelled():
             found = await self._carrier.receive()
             self._silent = 0
             try:
-                parcel = Parcel.unpack(found)
-                if parcel.line == self._sender:
-                    self._hear_echo(parcel.number)
-                elif not parcel.line.startswith(self._sender):
-                    await self._hear_texts(self.ledger.enter(parcel))
+                batch = Batch.unpack(found)
+                if batch.line == self._sender:
+                    self._hear_echo(batch.number)
+                elif not batch.line.startswith(self._sender):
+                    await self._hear_texts(self.ledger.enter(batch))
             except ValueError:
                 self._strange.tell("A text that is none of ours was ignored: %.80r", found)
 
@@ -141,6 +149,12 @@ class Listener:
                 await asyncio.sleep(0)
                 pause = now() + STRETCH
         await asyncio.sleep(0)  # carriers may have the next one ready
+
+
+def _is_cancelled() -> bool:
+    """Whether this task has been cancelled: carriers that were connecting may have swallowed it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -10,11 +11,11 @@ from django.db import models
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
-from .broadcasts import AnyDeed, Close, Exclude, ids_of
+from .broadcasts import AnyDeed, Close, Exclude
 from .exceptions import CloseCode
 from .recipients import Places, Recipients, address, send_to
-from .senders import asend, when_committed
-from .sync import blocking, is_beneath_thread
+from .senders import asend_on_commit, send_on_commit, when_committed
+from .sync import blocking
 
 
 class Process(models.Model):
@@ -153,11 +154,11 @@ class Socket(Recipients, models.Model):
     def _places(self) -> Places:
         return {self.pk: self.process_id}
 
+    def _send(self, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
+        send_on_commit(partial(address, self._places(), deed), exclude, immediate)
+
     async def _asend(self, deed: AnyDeed, exclude: Exclude, immediate: bool) -> None:
-        if is_beneath_thread():  # which may be inside a transaction
-            await super()._asend(deed, exclude, immediate)
-        else:
-            await asend(*address(self._places(), deed, ids_of(exclude)))
+        await asend_on_commit(partial(address, self._places(), deed), exclude, immediate)
 
 
 class Ticket(models.Model):

@@ -19,7 +19,7 @@ from .broadcasts import (
     ids_of,
 )
 from .exceptions import CloseCode
-from .senders import in_transaction, send, when_committed
+from .senders import Processes, in_transaction, send, when_committed
 from .sync import blocking
 
 FEW = 4
@@ -34,7 +34,8 @@ class Recipients:
 
     Inside `transaction.atomic()` what is sent goes out on commit, to those who were selected
     at the call and to those who are then; with `immediate=True` it goes out at once.
-    `exclude` takes a handler, a row, its id, or a list of them. All return None.
+    `exclude` takes a handler, a row, its id, a selection of rows, or a list of these. All
+    return None.
     """
 
     @blocking
@@ -126,8 +127,8 @@ def send_to(places: Places, deed: AnyDeed, excluded: Collection[uuid.UUID] = ())
 
 def address(
     places: Places, deed: AnyDeed, excluded: Collection[uuid.UUID] = ()
-) -> tuple[Broadcast, Collection[uuid.UUID] | None]:
-    """The broadcast for these connections, and the processes to send it to; None is all."""
+) -> tuple[Broadcast, Processes]:
+    """The broadcast for these connections, and the processes to send it to."""
     excluded = set(excluded)
     ids = tuple(id for id in places if id not in excluded)
     processes = {process for id in ids if (process := places[id]) is not None}

@@ -11,14 +11,20 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 
-from .broadcasts import Broadcast, pack
+from .broadcasts import Broadcast, Exclude, aids_of, ids_of, pack
 from .brokers import EVERYONE, LocalBroker, make_broker
 from .hub import Hub, address_of
-from .sync import DONE
+from .sync import DONE, is_beneath_thread
+
+Processes = Collection[uuid.UUID] | None
+"""Those that have all whom a broadcast concerns; None is all."""
+Make = Callable[[tuple[uuid.UUID, ...]], tuple[Broadcast, Processes]]
+"""Makes a broadcast that spares these connections, and says which processes it is for."""
 
 logger = logging.getLogger("sockets")
 
@@ -26,18 +32,12 @@ PATIENCE = 5.0
 """Seconds that a process without connections waits until the broker has taken a broadcast."""
 
 
-def send(
-    broadcast: Broadcast,
-    processes: Collection[uuid.UUID] | None = None,
-    *,
-    wait: bool = True,
-) -> None:
+def send(broadcast: Broadcast, processes: Processes = None, *, wait: bool = True) -> None:
     """Bring a broadcast to the members of this process, and have it carried to the others.
 
-    `processes` are those that have all whom it concerns; without, all get it. Where this
-    process serves connections it returns at once; elsewhere when the broker has taken the
-    broadcast, unless told not to wait. What the broker does not take is logged and counted,
-    not raised.
+    Where this process serves connections it returns at once; elsewhere when the broker has
+    taken the broadcast, unless told not to wait. What the broker does not take is logged and
+    counted, not raised.
     """
     taken = _begin(broadcast, processes)
     if wait and isinstance(taken, Future):
@@ -47,13 +47,33 @@ def send(
             _report_slow()
 
 
-async def asend(broadcast: Broadcast, processes: Collection[uuid.UUID] | None = None) -> None:
+async def asend(broadcast: Broadcast, processes: Processes = None) -> None:
     """What `send` does; returns when the broker has taken the broadcast."""
     taken: Any = _begin(broadcast, processes)
     if isinstance(taken, Future):
         taken = asyncio.wrap_future(taken)
     if isinstance(taken, asyncio.Future) and not (await asyncio.wait([taken], timeout=PATIENCE))[0]:
         _report_slow()
+
+
+def send_on_commit(make: Make, exclude: Exclude, immediate: bool) -> None:
+    """Make a broadcast now, and send it once this thread's transaction has committed.
+
+    Without a transaction, and where it is `immediate`, that is now.
+    """
+    broadcast, processes = make(ids_of(exclude))
+    if immediate:
+        send(broadcast, processes)
+    else:
+        when_committed(lambda: send(broadcast, processes))
+
+
+async def asend_on_commit(make: Make, exclude: Exclude, immediate: bool) -> None:
+    """What `send_on_commit` does; returns when the broker has taken the broadcast."""
+    if is_beneath_thread():  # which may be inside a transaction
+        await sync_to_async(send_on_commit)(make, exclude, immediate)
+    else:
+        await asend(*make(() if exclude is None else await aids_of(exclude)))
 
 
 def when_committed(function: Callable[[], object], using: str | None = None) -> None:
@@ -83,9 +103,7 @@ def _alias() -> str:
     return router.db_for_write(apps.get_model("sockets", "Socket"))
 
 
-def _begin(
-    broadcast: Broadcast, processes: Collection[uuid.UUID] | None
-) -> Awaitable[None] | Future[None]:
+def _begin(broadcast: Broadcast, processes: Processes) -> Awaitable[None] | Future[None]:
     hubs = Hub.all()
     addresses = [EVERYONE]
     if processes is not None:

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from sockets.brokers import LocalBroker, make_broker
-from sockets.ledger import Parcel
+from sockets.ledger import Batch
 
 from .servers import free_port
 
@@ -98,6 +98,11 @@ class OwnRedis:
         with Redis.from_url(self.address) as redis:
             return getattr(redis, command)(*arguments)
 
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def suspend(self) -> None:
         """Let it take connections and answer nothing."""
         assert self._process is not None
@@ -139,12 +144,12 @@ async def hearing(address: str) -> AsyncIterator[Ear]:
 
 
 class Mouth:
-    """A broker that only sends, as slowly as it may, and the parcels that it sent."""
+    """A broker that only sends, as slowly as it may, and the batches that it sent."""
 
     def __init__(self, broker: Any) -> None:
         self.broker = broker
         self.publish = broker.publish
-        self.parcels: list[tuple[str, Parcel]] = []
+        self.sent: list[tuple[str, Batch]] = []
         self.may_send = asyncio.Event()
         self.may_send.set()
         self.drops = False
@@ -160,8 +165,8 @@ class Mouth:
 
     async def _send(self, address: str, text: str) -> None:
         await self.may_send.wait()
-        is_first = (address, Parcel.unpack(text)) not in self.parcels
-        self.parcels.append((address, Parcel.unpack(text)))
+        is_first = (address, Batch.unpack(text)) not in self.sent
+        self.sent.append((address, Batch.unpack(text)))
         if not self.drops:
             await self._carry(address, text)
         if self.fails_afterwards and is_first:
@@ -174,7 +179,7 @@ class Mouth:
     @property
     def batches(self) -> list[tuple[str, list[str]]]:
         """The texts that were sent together."""
-        return [(address, parcel.texts) for address, parcel in self.parcels if parcel.texts]
+        return [(address, batch.texts) for address, batch in self.sent if batch.texts]
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ Pair = tuple[Server, Server]
 class Site:
     """A project whose processes share a database and, where one is named, a carrier."""
 
-    def __init__(self, folder: Path, database: str, carrier: str, lease: float) -> None:
+    def __init__(
+        self, folder: Path, database: str, carrier: str, redis_url: str, lease: float
+    ) -> None:
         self.prefix = f"{uuid.uuid4().hex}:"
         self._folder = folder
         self._variables = {
@@ -31,7 +34,7 @@ class Site:
             "LIVE_CARRIER": carrier,
             "LIVE_LEASE": str(lease),
             "LIVE_PREFIX": self.prefix,
-            "LIVE_REDIS": REDIS,
+            "LIVE_REDIS": redis_url,
         }
 
     @contextmanager
@@ -55,7 +58,12 @@ class Site:
 
 @contextmanager
 def site_of(
-    folder: Path, *, database: str = "sqlite", carrier: str = "", lease: float = 15.0
+    folder: Path,
+    *,
+    database: str = "sqlite",
+    carrier: str = "",
+    redis_url: str = REDIS,
+    lease: float = 15.0,
 ) -> Iterator[Site]:
     """A project with an empty database, of which nothing is left at the end."""
     with ExitStack() as stack:
@@ -63,9 +71,9 @@ def site_of(
             database = f"postgresql:{stack.enter_context(postgresql_database())}"
         else:
             database = str(folder / "live.sqlite3")
-        site = Site(folder, database, carrier, lease)
+        site = Site(folder, database, carrier, redis_url, lease)
         if carrier:
-            stack.enter_context(redis_keys(site.prefix))
+            stack.enter_context(redis_keys(redis_url, site.prefix))
         site.manage("migrate", "--verbosity=0")
         yield site
 
@@ -83,9 +91,9 @@ def postgresql_database() -> Iterator[str]:
 
 
 @contextmanager
-def redis_keys(prefix: str) -> Iterator[None]:
+def redis_keys(url: str, prefix: str) -> Iterator[None]:
     """Delete, at the end, what begins with this prefix."""
-    with service(connect_to_redis) as connection:
+    with service(partial(connect_to_redis, url)) as connection:
         try:
             yield
         finally:
@@ -93,8 +101,8 @@ def redis_keys(prefix: str) -> Iterator[None]:
                 connection.delete(key)
 
 
-def connect_to_redis() -> Any:
-    connection = redis.Redis.from_url(REDIS)
+def connect_to_redis(url: str) -> Any:
+    connection = redis.Redis.from_url(url)
     connection.ping()
     return connection
 

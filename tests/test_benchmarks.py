@@ -136,6 +136,15 @@ def test_flatness_takes_rounds_that_have_every_number_of_members():
     assert flat(lambda subject: found) == [1.5]
 
 
+def test_the_worst_of_several_troubles_counts():
+    found = Records(
+        {"peer": "ours:broker=redis", "round": 0, "trouble": trouble, "uncounted": number}
+        for trouble, number in [("killed", 0), ("hangs", 3)]
+    )
+    worst = of_ours("restarts", "uncounted", max, "trouble", "ours:broker=redis")
+    assert worst(lambda subject: found) == [3]
+
+
 def test_a_client_that_does_not_read_is_compared_to_none():
     found = Records(
         {"peer": "ours", "stalled": stalled, "round": number, "peak_mib": mib}
@@ -170,11 +179,19 @@ def test_the_report_judges_what_was_measured():
 def test_the_report_tells_who_was_left_out_and_why():
     found = Records(
         [
-            {"peer": "ours:broker=redis", "members": 100, "left_out": "there is no redis-server"},
+            *(
+                {
+                    "peer": "ours:broker=redis",
+                    "members": 100,
+                    "round": number,
+                    "left_out": "there is no redis-server",
+                }
+                for number in range(2)
+            ),
             {"peer": "ours", "members": 100, "round": 0, "failed": "TimeoutError()"},
         ]
     )
     text = "\n".join(lines(lambda subject: found if subject == "fanout" else Records()))
-    assert "**sockets**, broker=redis: left out: `there is no redis-server`" in text
+    assert text.count("**sockets**, broker=redis: left out: `there is no redis-server`") == 1
     assert "**sockets**: failed in round 1: `TimeoutError()`" in text
     assert "| **sockets**" not in text

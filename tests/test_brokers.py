@@ -1,7 +1,6 @@
 """Carrying broadcasts to other processes over real channel layers."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -228,6 +227,7 @@ async def test_what_was_sent_before_one_listened_is_not_missed(name):
     async with sending() as mouth:
         for number in range(3):
             await mouth.publish([EVERYONE], f"{number}")
+        await asyncio.sleep(0.1)  # more than anything here is on its way
         async with hearing(HERE) as here:
             await mouth.publish([EVERYONE], "in time")
             await until(lambda: here.texts == ["in time"], PATIENCE)
@@ -252,10 +252,10 @@ async def test_a_line_that_is_quiet_ends_and_begins_anew(name, monkeypatch):
     async with hearing(HERE) as here, sending() as mouth:
         await mouth.publish([HERE], "first")
         await until(lambda: not mouth.broker._lines, PATIENCE)
-        assert [parcel.number for _, parcel in mouth.parcels] == [0, 1, 1, 1]
+        assert [batch.number for _, batch in mouth.sent] == [0, 1, 1, 1]
         await mouth.publish([HERE], "second")
         await until(lambda: here.texts == ["first", "second"], PATIENCE)
-        assert mouth.parcels[-1][1].number == 0
+        assert mouth.sent[-1][1].number == 0
         assert here.broker.missed == 0
 
 
@@ -291,7 +291,7 @@ STRANGE = [
     "line then 0\ntext",
     "line 1.5 -1\ntext",
     f"line 1.5 {'9' * 5000}\ntext",
-    f"line {time.time() + 3600} {10**18}\ntext",
+    f"line -1.5 {10**18}\ntext",
 ]
 
 

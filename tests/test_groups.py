@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from sockets import RoutedSocketHandler, SocketRouter, groups
 from sockets.hub import Hub
+from sockets.models import Socket
 
 from .clients import Client, client_of, frames_of
 from .conftest import until
@@ -652,3 +653,36 @@ async def test_an_awaited_send_does_not_wait_for_a_transaction_elsewhere():
         assert await client.receive_json_from() == 1
         done.set()
         await holding
+
+
+# Rows to exclude
+
+
+SELECTIONS = [
+    lambda rows: rows,
+    lambda rows: [None, rows],
+    lambda rows: (one for one in (rows, rows)),
+    lambda rows: rows.values_list("pk", flat=True),
+]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("exclude", SELECTIONS)
+async def test_exclude_takes_a_selection_of_rows_in_every_colour(exclude):
+    async with tab("all", "a", handler=Known) as a, tab("all", "b", handler=Known) as b:
+        rows = Socket.objects.filter(pk=Known.sockets["a"].id)
+        await groups.asend_json("all", 1, exclude=exclude(rows.all()))
+        await groups.asend_action("all", "CHAT", exclude=exclude(rows.all()))
+        await sync_to_async(groups.send_json)("all", 2, exclude=exclude(rows.all()))
+        beneath = async_to_sync(groups.asend_json)
+        await sync_to_async(beneath)("all", 3, exclude=exclude(rows.all()))
+        assert await frames_of(a) == []
+        assert await frames_of(b) == [1, {"type": "CHAT"}, 2, 3]
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_close_spares_a_selection_of_rows():
+    async with tab("all", "a", handler=Known) as a, tab("all", "b", handler=Known) as b:
+        await groups.aclose("all", 4000, exclude=Socket.objects.filter(pk=Known.sockets["a"].id))
+        assert await b.next_close() == 4000
+        assert await frames_of(a) == []

@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import time
 
 import pytest
 
 from sockets import ledger as ledger_module
-from sockets.ledger import Ledger, Line, Parcel, Seldom
+from sockets.ledger import Batch, Ledger, Line, Seldom
 
 from .conftest import until
 
@@ -25,27 +24,27 @@ async def ledger():
     ledger.close()
 
 
-def parcel(number, *texts, line="sender.line", began=0.0):
-    return Parcel(line, began, number, list(texts))
+def batch(number, *texts, line="sender.line", age=1e6):
+    return Batch(line, age, number, list(texts))
 
 
-# Parcels
+# Batches
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a"], ["a b", "", "é 🎲"]])
 @pytest.mark.parametrize("encode", [str, str.encode])
-def test_a_parcel_arrives_as_it_was(texts, encode):
-    sent = parcel(10**15, *texts, began=time.time())
-    assert Parcel.unpack(encode(sent.pack())) == sent
+def test_a_batch_arrives_as_it_was(texts, encode):
+    sent = batch(10**15, *texts, age=0.125)
+    assert Batch.unpack(encode(sent.pack())) == sent
 
 
 @pytest.mark.parametrize(
     "found",
     ["", "a", "a 1.0", "a 1.0 1 1", "a one 1", "a 1.0 1.5", "a  1", b"\xff", None, 5, ["a 1.0 1"]],
 )
-def test_what_is_no_parcel_is_told(found):
+def test_what_is_no_batch_is_told(found):
     with pytest.raises(ValueError):
-        Parcel.unpack(found)
+        Batch.unpack(found)
 
 
 def test_a_line_is_its_senders_and_like_no_other():
@@ -59,97 +58,110 @@ def test_a_line_is_its_senders_and_like_no_other():
 
 
 async def test_texts_that_follow_each_other_are_all_news(ledger):
-    assert ledger.enter(parcel(7, "7", "8")) == ["7", "8"]
-    assert ledger.enter(parcel(9, "9")) == ["9"]
-    assert ledger.enter(parcel(10)) == []
+    assert ledger.enter(batch(7, "7", "8")) == ["7", "8"]
+    assert ledger.enter(batch(9, "9")) == ["9"]
+    assert ledger.enter(batch(10)) == []
     assert (ledger.missed, ledger.holes) == (0, 0)
 
 
 async def test_a_hole_is_counted_and_what_follows_it_taken(ledger, caplog):
-    ledger.enter(parcel(0, "0"))
-    assert ledger.enter(parcel(5, "5")) == ["5"]
+    ledger.enter(batch(0, "0"))
+    assert ledger.enter(batch(5, "5")) == ["5"]
     assert (ledger.missed, ledger.holes) == (4, 1)
     assert "did not come here (4 so far)" in caplog.text
 
 
 async def test_a_repeated_number_shows_that_the_last_ones_are_missing(ledger):
-    ledger.enter(parcel(0, "0"))
-    assert ledger.enter(parcel(3)) == []
-    assert ledger.enter(parcel(3)) == []
+    ledger.enter(batch(0, "0"))
+    assert ledger.enter(batch(3)) == []
+    assert ledger.enter(batch(3)) == []
     assert (ledger.missed, ledger.holes) == (2, 1)
 
 
 async def test_what_comes_twice_is_taken_once(ledger):
-    ledger.enter(parcel(0, "0", "1"))
-    assert ledger.enter(parcel(0, "0", "1")) == []
-    assert ledger.enter(parcel(1, "1", "2")) == ["2"]
-    assert ledger.enter(parcel(3, "3")) == ["3"]
+    ledger.enter(batch(0, "0", "1"))
+    assert ledger.enter(batch(0, "0", "1")) == []
+    assert ledger.enter(batch(1, "1", "2")) == ["2"]
+    assert ledger.enter(batch(3, "3")) == ["3"]
     assert ledger.missed == 0
 
 
 async def test_what_comes_after_all_was_missed_already(ledger):
-    ledger.enter(parcel(0, "0"))
-    ledger.enter(parcel(2, "2"))
-    assert ledger.enter(parcel(1, "1")) == []
-    assert ledger.enter(parcel(3, "3")) == ["3"]
+    ledger.enter(batch(0, "0"))
+    ledger.enter(batch(2, "2"))
+    assert ledger.enter(batch(1, "1")) == []
+    assert ledger.enter(batch(3, "3")) == ["3"]
     assert ledger.missed == 1
 
 
 async def test_lines_do_not_mingle(ledger):
     for number in range(3):
-        assert ledger.enter(parcel(number, "a", line="a")) == ["a"]
-        assert ledger.enter(parcel(5 + number, "b", line="b")) == ["b"]
+        assert ledger.enter(batch(number, "a", line="a")) == ["a"]
+        assert ledger.enter(batch(5 + number, "b", line="b")) == ["b"]
     assert ledger.missed == 0
 
 
-async def test_of_a_line_that_began_before_nothing_is_expected(ledger):
+@pytest.fixture
+def clock(monkeypatch):
+    """The time in this process, in a list; of others only the ages of their lines are known."""
+    now = [1000.0]
+    monkeypatch.setattr(ledger_module, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_knows_its_age(clock):
+    line = Line("sender", "here")
+    clock[0] += 2.5
+    assert line.age == 2.5
+
+
+async def test_of_a_line_that_began_before_nothing_is_expected(clock, ledger):
     ledger.begin()
-    assert ledger.enter(parcel(5, "5", began=time.time() - 1)) == ["5"]
+    clock[0] += 10
+    assert ledger.enter(batch(5, "5", age=11)) == ["5"]
     assert ledger.missed == 0
 
 
-async def test_of_a_line_that_began_later_everything_is_expected(ledger):
+async def test_of_a_line_that_began_later_everything_is_expected(clock, ledger):
     ledger.begin()
-    assert ledger.enter(parcel(5, "5", began=time.time() + 1)) == ["5"]
+    clock[0] += 10
+    assert ledger.enter(batch(5, "5", age=9)) == ["5"]
     assert ledger.missed == 5
 
 
-async def test_to_listen_again_changes_nothing_in_that(ledger):
+async def test_to_listen_again_changes_nothing_in_that(clock, ledger):
     ledger.begin()
-    between = time.time()
-    await until(lambda: time.time() > between)
+    clock[0] += 10
     ledger.begin()
-    ledger.enter(parcel(5, "5", began=between))
+    ledger.enter(batch(5, "5", age=9))
     assert ledger.missed == 5
 
 
 async def test_before_anything_is_heard_nothing_is_expected(ledger):
-    ledger.enter(parcel(5, "5", began=time.time() + 1))
+    ledger.enter(batch(5, "5", age=0))
     assert ledger.missed == 0
 
 
 @pytest.mark.parametrize("number", [-1, 2 + 2**33, 10**30])
 async def test_numbers_that_cannot_be_are_told_and_change_nothing(ledger, number):
-    ledger.enter(parcel(0, "0"))
+    ledger.enter(batch(0, "0"))
     with pytest.raises(ValueError, match="expected the number 1, got"):
-        ledger.enter(parcel(number, "strange"))
-    assert ledger.enter(parcel(1, "1")) == ["1"]
+        ledger.enter(batch(number, "strange"))
+    assert ledger.enter(batch(1, "1")) == ["1"]
     assert ledger.missed == 0
 
 
-async def test_lines_that_are_silent_for_long_are_forgotten(ledger, monkeypatch):
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
+async def test_lines_that_are_silent_for_long_are_forgotten(clock, ledger):
     ledger.begin()
     for line in "ab":
-        ledger.enter(parcel(0, "0", line=line, began=now + 1))
-    now += 400
-    ledger.enter(parcel(1, "1", line="a"))
-    now += 400
-    ledger.enter(parcel(0, "0", line="c"))
+        ledger.enter(batch(0, "0", line=line, age=0))
+    clock[0] += 400
+    ledger.enter(batch(1, "1", line="a"))
+    clock[0] += 400
+    ledger.enter(batch(0, "0", line="c"))
     assert list(ledger._known) == ["a", "c"]
     # What is known no more may have been heard before.
-    assert ledger.enter(parcel(9, "9", line="b", began=now - 799)) == ["9"]
+    assert ledger.enter(batch(9, "9", line="b", age=799)) == ["9"]
     assert ledger.missed == 0
 
 

@@ -1,19 +1,23 @@
 """Two processes of one project: what is sent in one, and what ends in one, concerns both."""
 
 import asyncio
+import re
 import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from .channel_layers import KINDS, OwnRedis
+from .conftest import until
 from .projects import Pair, Site, check_log, site_of
-from .servers import Client, Server, eventually
+from .servers import PATIENCE, Client, Server, eventually
 
 LEASE = 3.0
 """Seconds, few enough for a test to wait until a lease has run out."""
@@ -21,7 +25,7 @@ END = {"type": "END"}
 """The frame that follows those that a test looks at."""
 
 
-@pytest.fixture(scope="module", params=["core", "pubsub", "redis"])
+@pytest.fixture(scope="module", params=KINDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     with site_of(tmp_path_factory.mktemp("site"), carrier=request.param) as site:
         yield site
@@ -503,6 +507,100 @@ async def test_a_process_that_slept_is_back_with_its_rows(short_lived):
         for client in everyone.values():
             assert await frames_until_end(client) == [1]
         b.mark()  # a layer that waited in vain meanwhile is logged, and listened to again
+
+
+# A Redis that is killed
+
+
+@pytest.fixture
+def own_redis() -> Iterator[OwnRedis]:
+    redis = OwnRedis()
+    redis.start()
+    yield redis
+    redis.stop()
+
+
+@pytest.fixture(params=KINDS)
+def alone(
+    request: pytest.FixtureRequest, tmp_path: Path, own_redis: OwnRedis
+) -> Iterator[dict[str, Server]]:
+    """Two servers, by their names, with a Redis that no others use."""
+    with (
+        site_of(tmp_path, carrier=request.param, redis_url=own_redis.address) as site,
+        site.pair() as pair,
+    ):
+        yield dict(zip("ab", pair, strict=True))
+
+
+class Talk:
+    """A client at each of two servers, all of whom hear the numbers that each sends."""
+
+    def __init__(self) -> None:
+        self.club = new_name()
+        self.heard: dict[str, list[int]] = {pair: [] for pair in ("aa", "ab", "ba", "bb")}
+        """By who heard them and who sent them."""
+
+    async def speak(self, client: Client, name: str) -> None:
+        for number in count():
+            step = group(self.club, "send_json", [name, number])
+            await client.send({"type": "SEND_ASYNC", "steps": [step]})
+            await asyncio.sleep(0.01)
+
+    async def listen(self, client: Client, name: str) -> None:
+        while True:
+            sender, number = await client.receive()
+            self.heard[name + sender].append(number)
+
+    def last(self) -> list[int]:
+        """The last number that each heard of the other."""
+        return [self.heard[pair][-1] for pair in ("ab", "ba")]
+
+    def lost(self) -> list[int]:
+        """How many numbers each did not hear, of those that the other's own client heard."""
+        return [len(self.heard[b + b]) - len(self.heard[a + b]) for a, b in ("ab", "ba")]
+
+
+async def test_a_redis_that_is_killed_under_load_costs_what_is_counted_and_silences_nobody(
+    alone, own_redis
+):
+    talk = Talk()
+    async with clients(alone.values(), new_room()) as here:
+        speaking, listening = [], []
+        for client in here.values():
+            await client.ask("ENTER", group=talk.club)
+        for name, client in zip(alone, here.values(), strict=True):
+            speaking.append(asyncio.create_task(talk.speak(client, name)))
+            listening.append(asyncio.create_task(talk.listen(client, name)))
+        await until(lambda: min(map(len, talk.heard.values())) > 20, PATIENCE)
+        own_redis.kill()
+        await asyncio.sleep(1)
+        own_redis.start()
+        sent = [talk.heard[own][-1] for own in ("bb", "aa")]
+        await until(lambda: all(map(int.__gt__, talk.last(), sent)), 5)
+        await end(speaking)
+
+        async def losses() -> tuple[list[int], list[int]]:
+            """What was lost, and what the logs say of it."""
+            return talk.lost(), [missed_in(server.log) for server in alone.values()]
+
+        await eventually(losses, lambda found: found[0] == found[1] and min(found[0]) > 0)
+        await end(listening)
+    for server in alone.values():
+        server.signal(signal.SIGTERM)
+        await eventually(server.has_ended)
+        server.mark()  # that Redis was away has been logged
+
+
+def missed_in(log: str) -> int:
+    """How many broadcasts of others did not come, by the last line that says so."""
+    found = re.findall(r"did not come here \((\d+) so far\)", log)
+    return int(found[-1]) if found else 0
+
+
+async def end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 # Crowds

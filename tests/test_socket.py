@@ -6,11 +6,12 @@ import threading
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SynchronousOnlyOperation
 from django.utils.safestring import mark_safe
 
 from sockets import CallError, CallTimeout, Disconnected, RoutedSocketHandler, SocketRouter, groups
 from sockets.exceptions import LoginRequired
+from sockets.models import Socket
 
 from .clients import Client, client_of
 from .conftest import until
@@ -460,6 +461,32 @@ async def test_a_broadcast_may_spare_oneself(exclude):
         assert (await speaker.ask({"type": "SPEAK"}))["data"] == "spoken"
         assert await listener.receive_json_from() == 1
         assert await listener.receive_json_from() == {"type": "NEWS"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("closing_connections")
+async def test_a_broadcast_spares_a_selection_of_rows_where_that_can_be_fetched():
+    router = SocketRouter()
+
+    def rows_of(socket):
+        return Socket.objects.filter(pk=socket.id)
+
+    @router.route("SPEAK")
+    def on_speak(socket):
+        socket.broadcast_json(1, exclude=rows_of(socket))
+
+    @router.route("SPEAK_ASYNC")
+    async def on_speak_async(socket):
+        with pytest.raises(
+            SynchronousOnlyOperation, match=r"exclude=\[row async for row in rows\]"
+        ):
+            socket.broadcast_json("never sent", exclude=rows_of(socket))
+        socket.broadcast_json(2, exclude=[row async for row in rows_of(socket)])
+
+    async with client_of(router) as speaker, client_of(router) as listener:
+        for number, type in enumerate(["SPEAK", "SPEAK_ASYNC"], start=1):
+            assert (await speaker.ask({"type": type, "ref": number}))["status"] == 204
+            assert await listener.receive_json_from() == number
 
 
 async def test_a_broadcast_that_cannot_be_sent_is_refused_at_the_call():

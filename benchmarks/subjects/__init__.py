@@ -8,6 +8,7 @@ NAMES = (
     "beside",
     "fanout",
     "burst",
+    "restarts",
     "stalled",
     "connects",
     "memory",
