@@ -111,7 +111,11 @@ class Pipeline:
         self._function = Stage.of(function, groups, ROUTE_WORDS)
         self._cleaning = cleaning
         stage = partial(Stage.of, groups=groups)
-        guards = [guard.bound(stage) for guard in (*access, *stages.conditions)]
+        # A handler's guards know no route: what they name is of the URL, whatever a key says.
+        guards = [
+            *(guard.bound(Stage.of) for guard in access),
+            *(guard.bound(stage) for guard in stages.conditions),
+        ]
         self._guards = [guard for guard in guards if not _asks_for_obj(guard)]
         self._object_guards = [guard for guard in guards if _asks_for_obj(guard)]
         self._check_data = _optional(stages.check_data, groups, STAGE_WORDS)
@@ -126,8 +130,8 @@ class Pipeline:
                 if stage:
                     check_fields(stage.function, self._cleaning.schema)
         asking = list(map(str, self._object_guards))
-        if self._check_data and self._check_data.takes_obj:
-            asking.append(name_of(self._check_data.function))
+        checks = (self._check_data, self._dehydrate)
+        asking += [name_of(stage.function) for stage in checks if stage and stage.takes_obj]
         if asking and not self._hydrate:
             raise DeclarationError(
                 f"{self._where}: {asking[0]} asks for obj, but the route has no hydrate to load it"

@@ -677,6 +677,31 @@ async def test_guards_of_a_handler_stand_before_every_message(colour, message):
         assert (await client.ask({**message, "ref": 3}))["status"] == 204
 
 
+@COLOURS
+@pytest.mark.parametrize(
+    "message", [{"type": "KICK_attic"}, {"type": "JOIN", "group": "talk_attic"}], ids=str
+)
+async def test_guards_of_a_handler_take_their_arguments_from_the_url_and_never_from_a_key(
+    colour, message
+):
+    mine = {"cellar", "attic"}
+
+    def is_mine(socket, room):
+        return room in mine
+
+    async def ais_mine(socket, room):
+        return room in mine
+
+    socket = SocketRouter(guards=[is_mine if colour == "def" else ais_mine])
+    socket.route(re.compile("KICK_(?P<room>.+)"))(lambda socket, room: room)
+    socket.group("talk_(?P<room>.+)")(lambda socket, room: room)
+    url_route = {"args": (), "kwargs": {"room": "cellar"}}
+    async with client_of(socket, url_route=url_route) as client:
+        assert (await client.ask({**message, "ref": 1}))["data"] == "attic"
+        mine.remove("cellar")
+        assert (await client.ask({**message, "ref": 2}))["status"] == 403
+
+
 async def test_a_guard_that_closes_at_connect_refuses():
     socket = SocketRouter(guards=[lambda socket: socket.close(4003), lambda socket: 1 / 0])
     client = Client(socket.Handler.as_asgi(), "/")
