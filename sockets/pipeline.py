@@ -89,6 +89,17 @@ class Stage:
         named = {} if self.validate is None else self.validate(message.content)
         return self.function(socket, *arguments, **named)
 
+    def filled(self, content: Any, faults: list[InvalidContent]) -> "Stage":
+        """The same with its fields taken from the content; what refuses them joins `faults`."""
+        if self.validate is None:
+            return self
+        try:
+            values = self.validate(content)
+        except InvalidContent as fault:
+            faults.append(fault)
+            return self
+        return replace(self, validate=lambda content: values)
+
 
 Step = Stage | Cleaning
 Steps = Generator[Step, Any, Any]
@@ -156,14 +167,14 @@ class Pipeline:
         yield from _ask(self._guards)
         if self._cleaning:
             message.content = yield self._cleaning
-        function = self._with_fields(message)
-        if self._check_data and not self._check_data.takes_obj:
-            yield from self._ask_data(self._check_data)
-        if self._hydrate:
-            message.obj = yield self._hydrate
+        check_data, hydrate, function = self._filled(message.content)
+        if check_data and not check_data.takes_obj:
+            yield from _ask_data(check_data)
+        if hydrate:
+            message.obj = yield hydrate
             yield from _ask(self._object_guards)
-            if self._check_data and self._check_data.takes_obj:
-                yield from self._ask_data(self._check_data)
+            if check_data and check_data.takes_obj:
+                yield from _ask_data(check_data)
             message.content = message.obj
         value = yield function
         if self._dehydrate:
@@ -175,16 +186,23 @@ class Pipeline:
                 value = Reply(data, status, headers)
         return value
 
-    def _with_fields(self, message: Message) -> Stage:
-        """The function, with its fields taken from the content before that is replaced."""
-        if self._function.validate is None:
-            return self._function
-        values = self._function.validate(message.content)
-        return replace(self._function, validate=lambda content: values)
+    def _filled(self, content: Any) -> tuple[Stage | None, Stage | None, Stage]:
+        """What is called with the content, its fields taken, or every fault of theirs at once."""
+        faults: list[InvalidContent] = []
+        check_data = self._check_data and self._check_data.filled(content, faults)
+        hydrate = self._hydrate and self._hydrate.filled(content, faults)
+        function = self._function.filled(content, faults)
+        if len(faults) == 1:
+            raise faults[0]
+        if faults:
+            errors = [error for fault in faults for error in fault.errors]
+            raise InvalidContent.of({tuple(error.items()): error for error in errors}.values())
+        return check_data, hydrate, function
 
-    def _ask_data(self, check: Stage) -> Steps:
-        if not is_pass((yield check), name_of(check.function)):
-            raise InvalidContent("The message is not valid.")
+
+def _ask_data(check: Stage) -> Steps:
+    if not is_pass((yield check), name_of(check.function)):
+        raise InvalidContent("The message is not valid.")
 
 
 def _optional(given: Function | None, groups: frozenset[str], words: Words) -> Stage | None:

@@ -304,6 +304,34 @@ async def test_a_function_runs_with_what_hydrate_returned_even_none():
         assert (await client.ask({"type": "LOAD"}))["data"] == [None]
 
 
+@COLOURS
+async def test_every_faulty_field_of_a_route_is_told_at_once(colour):
+    log, socket = Log(colour), SocketRouter()
+    note = log.make("ran")
+
+    def check(socket, *, n: int, of: str):
+        return note(socket, None)
+
+    def load(socket, *, team: str, n: int):
+        return note(socket, None)
+
+    @socket.route("PLAY", check_data=check, hydrate=load)
+    def on_play(socket, content, *, name: str, n: int):
+        return note(socket, None)
+
+    async with client_of(socket) as client:
+        answer = await client.ask({"type": "PLAY", "ref": 1, "n": "1", "name": 5})
+        assert answer["errors"] == [
+            {"field": "of", "text": "This field is required."},
+            {"field": "n", "text": "Expected `int`, got `str`"},
+            {"field": "team", "text": "This field is required."},
+            {"field": "name", "text": "Expected `str`, got `int`"},
+        ]
+        answer = await client.ask({"type": "PLAY", "of": "", "n": 1, "team": "cooks"})
+        assert answer["details"] == "The message is not valid: name."
+    assert not log
+
+
 async def test_hydrate_may_take_fields():
     socket = SocketRouter()
 
