@@ -120,7 +120,8 @@ class TicketMiddleware:
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         if scope["type"] == "websocket":
             scope = dict(scope)
-            scope["ticket"] = await avalidate_websocket_token(scope)
+            brings_one = next(_tokens_in(scope), None) is not None  # else no thread is asked
+            scope["ticket"] = brings_one and await avalidate_websocket_token(scope)
             scope["path"] = _without_tokens(scope["path"])
             if raw_path := scope.get("raw_path"):
                 scope["raw_path"] = _without_tokens(raw_path.decode("latin-1")).encode("latin-1")

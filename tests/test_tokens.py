@@ -586,6 +586,18 @@ async def test_without_a_valid_token_the_user_is_the_one_of_the_cookie(url):
     await client.disconnect()
 
 
+def test_a_handshake_without_a_token_waits_for_nothing():
+    seen = []
+
+    async def inner(scope, receive, send):
+        seen.append(scope["ticket"])
+
+    scope = {"type": "websocket", "path": "/rooms/", "query_string": b"token=", "headers": []}
+    with pytest.raises(StopIteration):
+        TicketMiddleware(inner)(scope, None, None).send(None)
+    assert seen == [False]
+
+
 @committed
 @pytest.mark.usefixtures("closing_connections")
 async def test_the_path_as_the_server_got_it_has_no_token_either(token):
