@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import PermissionDenied
 
-from .arguments import Function, innermost, is_generator, name_of, unwrap
 from .exceptions import CallError, DeclarationError, LoginRequired
 from .faults import as_socket_error
+from .functions import Function, innermost, is_generator, name_of, unwrap
 from .permissions import (
     check_permissions,
     current_user,

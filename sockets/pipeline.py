@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
-from .arguments import (
-    ROUTE_WORDS,
-    Call,
-    Function,
-    Getter,
-    Words,
-    bind,
-    innermost,
-    is_generator,
-    name_of,
-    readers,
-    takes,
-)
+from .arguments import ROUTE_WORDS, Call, Getter, Words, bind, readers
 from .content import Cleaning, check_fields, cleaned
 from .exceptions import DeclarationError, InvalidContent, LoginRequired
+from .functions import Function, innermost, is_generator, name_of, takes
 from .guards import Guard, is_pass
 from .messages import Message, Reply, answer_of
 from .schemas import Validate

@@ -10,8 +10,9 @@ from django.apps import apps
 from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Warning
 
-from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, name_of, url_arguments
+from .arguments import DISCONNECT_WORDS, HOOK_WORDS, url_arguments
 from .declaration import Declaration
+from .functions import Function, name_of
 from .guards import required_permissions
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted, find_router
