@@ -14,7 +14,7 @@ from .exceptions import DeclarationError, InvalidContent, LoginRequired
 from .functions import Function, innermost, is_generator, name_of, takes
 from .guards import Guard, is_pass
 from .messages import Message, Reply, answer_of
-from .schemas import Validate
+from .schemas import Errors, Validate
 from .stages import NO_STAGES, STAGE_WORDS, Stages
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ class Stage:
         named = {} if self.validate is None else self.validate(message.content)
         return self.function(socket, *arguments, **named)
 
-    def filled(self, content: Any, faults: list[InvalidContent]) -> "Stage":
-        """The same with its fields taken from the content; what refuses them joins `faults`."""
+    def filled(self, content: Any, errors: Errors) -> "Stage":
+        """The same with its fields taken from the content; their faults join `errors`."""
         if self.validate is None:
             return self
         try:
             values = self.validate(content)
         except InvalidContent as fault:
-            faults.append(fault)
+            errors += fault.errors
             return self
         return replace(self, validate=lambda content: values)
 
@@ -177,14 +177,11 @@ class Pipeline:
 
     def _filled(self, content: Any) -> tuple[Stage | None, Stage | None, Stage]:
         """What is called with the content, its fields taken, or every fault of theirs at once."""
-        faults: list[InvalidContent] = []
-        check_data = self._check_data and self._check_data.filled(content, faults)
-        hydrate = self._hydrate and self._hydrate.filled(content, faults)
-        function = self._function.filled(content, faults)
-        if len(faults) == 1:
-            raise faults[0]
-        if faults:
-            errors = [error for fault in faults for error in fault.errors]
+        errors: Errors = []
+        check_data = self._check_data and self._check_data.filled(content, errors)
+        hydrate = self._hydrate and self._hydrate.filled(content, errors)
+        function = self._function.filled(content, errors)
+        if errors:
             raise InvalidContent.of({tuple(error.items()): error for error in errors}.values())
         return check_data, hydrate, function
 
@@ -204,8 +201,12 @@ def _asks_for_obj(guard: Guard) -> bool:
 
 def _ask(guards: Iterable[Guard]) -> Steps:
     for guard in guards:
-        if (refusal := (yield from guard.decide())) is not None:
-            raise refusal
+        refusal = yield from guard.decide()
+        try:
+            if refusal is not None:
+                raise refusal
+        finally:
+            del refusal  # no cycle with its traceback is left to the garbage collector
 
 
 async def _run(
@@ -241,7 +242,7 @@ class Run:
         self.value: Any = None
         self.awaited: Any = None
         self.stage: Step | None = None
-        self._go_on(partial(next, steps))
+        self._go_on()
 
     def advance(self) -> None:
         """Make the calls that belong where this is called, up to one that must be awaited."""
@@ -250,12 +251,12 @@ class Run:
             try:
                 value = self.stage(self.socket, self.message)
             except Exception as fault:
-                self._go_on(partial(self.steps.throw, fault))
+                self._go_on(fault=fault)
             else:
                 if inspect.isawaitable(value):
                     self.awaited = value
                     return
-                self._go_on(partial(self.steps.send, value))
+                self._go_on(value)
 
     async def settle(self) -> None:
         """Await what a call has left to be awaited."""
@@ -263,15 +264,17 @@ class Run:
         try:
             value = await awaited
         except Exception as fault:
-            self._go_on(partial(self.steps.throw, fault))
+            self._go_on(fault=fault)
         else:
-            self._go_on(partial(self.steps.send, value))
+            self._go_on(value)
 
-    def _go_on(self, step: Callable[[], Step]) -> None:
+    def _go_on(self, value: Any = None, fault: Exception | None = None) -> None:
         try:
-            self.stage = step()
+            self.stage = self.steps.send(value) if fault is None else self.steps.throw(fault)
         except StopIteration as end:
             self.stage, self.value = None, end.value
+        finally:
+            del fault  # as in `_ask`
         if self.message.cancelled or self.socket._closing or self.socket._closed is not None:
             self.stage = None
 

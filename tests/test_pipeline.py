@@ -1,6 +1,7 @@
 """What comes before and after a route's function, in its order, and how it is run."""
 
 import asyncio
+import gc
 import re
 import threading
 from functools import partial
@@ -181,6 +182,36 @@ async def test_after_a_refusal_nothing_runs(colour, stage, how, status, caplog):
         alive = await client.ask({"type": "TIME_SYNC"})
         assert alive["type"] == "TIME_SYNC"
     assert bool(caplog.records) == (status == 500)
+
+
+@pytest.mark.parametrize("stage", ["guards", "either", "check_data", "fields"])
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector(stage):
+    async def refuse(socket):
+        raise PermissionDenied
+
+    options = {
+        "guards": {"guards": [refuse]},
+        "either": {"guards": [Guard(refuse) | refuse]},
+        "check_data": {"check_data": refuse},
+        "fields": {"guards": [authenticated]},
+    }
+    socket = SocketRouter()
+
+    @socket.route("PLAY", **options[stage])
+    async def on_play(socket, *, n: int): ...
+
+    message = {"type": "PLAY", "ref": 1, "n": "1" if stage == "fields" else 1}
+    async with client_of(socket, user=Ann()) as client:
+        await client.ask(message)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            assert (await client.ask(message))["status"] in (400, 403)
+            gc.collect()
+            assert [one for one in gc.garbage if isinstance(one, BaseException)] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
 
 
 class Gate:
