@@ -182,7 +182,9 @@ def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
         yield from route.url_arguments
     for guard in declared.access:
         for function in guard.functions():
-            yield function, url_arguments(function, STAGE_WORDS)
+            # They are asked before there is content, which so has no name of its own there.
+            words = {name: read for name, read in STAGE_WORDS.items() if name != "content"}
+            yield function, url_arguments(function, words, frozenset({"content"}))
     for hook in declared.connect:
         yield hook, url_arguments(hook, HOOK_WORDS)
     for hook in declared.disconnect:
