@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
-from .arguments import Function
 from .exceptions import DeclarationError
+from .functions import Function
 from .guards import Guard, is_guard
 from .permissions import are_permissions
 from .protocols.base import Protocol

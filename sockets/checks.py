@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 from django.views import View
 
 from . import project_checks, route_checks
-from .arguments import name_of
+from .functions import name_of
 from .handlers import RoutedSocketHandler
 from .mounts import Mount, Mounted, find_mounts
 from .router import SocketRouter

@@ -5,8 +5,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
-from .arguments import ROUTE_WORDS, Call, Function, evaluated, name_of, parameters_of, start_of
+from .arguments import ROUTE_WORDS, Call, start_of
 from .exceptions import DeclarationError
+from .functions import Function, evaluated, name_of, parameters_of
 from .schemas import Schema, schema_of
 
 NAMES = ("content", "payload")

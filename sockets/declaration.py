@@ -5,18 +5,11 @@ from typing import Any
 
 from channels.consumer import get_handler_name
 
-from .arguments import (
-    DISCONNECT_WORDS,
-    HOOK_WORDS,
-    Function,
-    bind,
-    is_generator,
-    name_of,
-    unwrap,
-)
+from .arguments import DISCONNECT_WORDS, HOOK_WORDS, bind
 from .attributes import ATTRIBUTES, RouteLike, check_attribute
 from .built_in import BUILT_IN, on_ping
 from .exceptions import DeclarationError, suggest
+from .functions import Function, is_generator, name_of, unwrap
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import admission
 from .routes import Route, Routes

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .backlog import Event
-from .exceptions import CloseCode, FrameTooLarge, InvalidFrame
+from .exceptions import FrameTooLarge, InvalidFrame, LanesBusy
 from .messages import Message, check_size
 from .tokens import avalidate_websocket_token
 
@@ -37,11 +37,14 @@ async def take_ticket(socket: "ClientSocket", receive: Any) -> Event | None:
     if event is not None and event["type"] == "websocket.disconnect":
         return event
     message = event and _read(socket, event)
-    if message and await _redeem(socket, message):
-        socket._answers.send(message, None, 204)
-        return None
-    socket._log_out()
-    return {"type": "websocket.disconnect", "code": int(CloseCode.LOG_IN)}
+    try:
+        if message and await _redeem(socket, message):
+            socket._answers.send(message, None, 204)
+            return None
+        socket._log_out()
+    except LanesBusy as fault:
+        socket._close(fault.close_code, fault.details)
+    return {"type": "websocket.disconnect", "code": socket._closed}
 
 
 async def _first_frame(receive: Any) -> Event | None:

@@ -5,7 +5,7 @@
 
   * InvalidFrame (400), FrameTooLarge (413), TooManyMessages (429): counted as strikes
   * InvalidContent (400): fields that are missing or of a wrong type
-  * LoginRequired (401)
+  * LoginRequired (401), which is Django's PermissionDenied as well
   * UnknownKey (404)
   * DuplicateRef (409)
   * Cancelled (499)
@@ -26,7 +26,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
 if TYPE_CHECKING:
     StatusCodes = HTTPStatus
@@ -157,7 +157,9 @@ class InvalidContent(SocketError):
         return cls(f"The message is not valid{which}.", errors=listed)
 
 
-class LoginRequired(SocketError):
+class LoginRequired(SocketError, PermissionDenied):
+    """Somebody must log in first; a view that raises it answers with a 403, as Django does."""
+
     status = 401
 
     def __init__(self, details: str = "You are not logged in; log in and reload.") -> None:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import PermissionDenied
 
-from .arguments import Function, innermost, is_generator, name_of, unwrap
 from .exceptions import CallError, DeclarationError, LoginRequired
 from .faults import as_socket_error
+from .functions import Function, innermost, is_generator, name_of, unwrap
 from .permissions import (
     check_permissions,
     current_user,
@@ -179,7 +179,7 @@ def staff(socket: Any) -> None:
 
 def has_perm(*permissions: str) -> Guard:
     """Somebody who has all of these permissions."""
-    names = permission_list(permissions, "has_perm")
+    names = _permission_names(permissions, "has_perm")
 
     def has_perm(socket: Any) -> None:
         check_permissions(socket.user, names)
@@ -192,7 +192,7 @@ def has_object_perm(*permissions: str) -> Guard:
 
     Django's own `ModelBackend` gives none on single objects, but to superusers.
     """
-    names = permission_list(permissions, "has_object_perm")
+    names = _permission_names(permissions, "has_object_perm")
 
     def has_object_perm(socket: Any, obj: Any) -> None:
         check_permissions(socket.user, names, obj)
@@ -202,6 +202,9 @@ def has_object_perm(*permissions: str) -> Guard:
 
 def in_group(*names: str) -> Guard:
     """A member of one of these groups of `django.contrib.auth`."""
+
+    if not names or not all(isinstance(name, str) for name in names):
+        raise DeclarationError(f"in_group: expected names of groups, at least one, got {names!r}")
 
     def in_group(socket: Any) -> None:
         user = current_user(socket.user)
@@ -217,7 +220,7 @@ def require_perms(*permissions: str) -> Callable[[F], F]:
     Its first argument has a `user`, or a `scope` with one. On a route it may stand above or
     beneath `@socket.route`.
     """
-    names = permission_list(permissions, "require_perms")
+    names = _permission_names(permissions, "require_perms")
 
     def decorate(function: F) -> F:
         if isinstance(function, staticmethod):
@@ -240,6 +243,12 @@ def required_permissions(function: Function) -> tuple[str, ...]:
     """What `@require_perms` above `@socket.route` asks for."""
     names: tuple[str, ...] = getattr(function, "_sockets_permissions", ())
     return names
+
+
+def _permission_names(given: tuple[Any, ...], where: str) -> tuple[str, ...]:
+    if not given:  # everybody has all of none
+        raise DeclarationError(f"{where}: expected at least one name such as 'app.change_model'")
+    return permission_list(given, where)
 
 
 def _guarded(function: Function, names: tuple[str, ...]) -> Function:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from contextlib import suppress
-from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from .arguments import Groups
@@ -34,7 +32,7 @@ from .reader import Reader
 from .routes import Route
 from .scope import Scope
 from .socket import ClientSocket
-from .streams import send_parts
+from .streams import STREAMS, send_parts
 from .strikes import Strikes
 from .sync import finish
 from .writer import Send
@@ -48,8 +46,6 @@ GRACE = 3.0
 
 SHOWN = 80
 """Characters of a client's text that an error repeats."""
-
-STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
 
 
 class RoutedSocketHandler(ClientSocket, AsyncConsumer):
@@ -248,12 +244,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     async def _send_parts(self, message: Message, stream: Any) -> None:
         async def send(item: Any) -> None:
-            if message.answered or self._closed is not None:
-                raise EndOfStream
             await self._outbox.send(self._protocol.part(message, item))
 
-        with suppress(EndOfStream):
-            await send_parts(stream, send)
+        await send_parts(stream, send, lambda: not message.answered and self._closed is None)
         await self._save_session()
         self._answers.end(message, self._protocol.end(message))
 
@@ -323,10 +316,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 async def save_session(socket: RoutedSocketHandler, event: Event) -> None:
     """Save what the disconnect hooks, or functions that failed, changed in the session."""
     await socket._save_session()
-
-
-class EndOfStream(Exception):
-    """The parts of a stream are wanted no more."""
 
 
 RoutedSocketHandler._declared = Declaration(RoutedSocketHandler, RoutedSocketHandler)

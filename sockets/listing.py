@@ -10,8 +10,9 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 
-from .arguments import Function, Groups, innermost, is_generator, name_of
+from .arguments import Groups
 from .built_in import BUILT_IN
+from .functions import Function, innermost, is_generator, name_of
 from .guards import Guard
 from .handlers import RoutedSocketHandler
 from .router import attributes_of

@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
-from .arguments import (
-    ROUTE_WORDS,
-    Call,
-    Function,
-    Getter,
-    Words,
-    bind,
-    innermost,
-    is_generator,
-    name_of,
-    readers,
-    takes,
-)
+from .arguments import ROUTE_WORDS, Call, Getter, Words, bind, readers
 from .content import Cleaning, check_fields, cleaned
 from .exceptions import DeclarationError, InvalidContent, LoginRequired
+from .functions import Function, innermost, is_generator, name_of, takes
 from .guards import Guard, is_pass
 from .messages import Message, Reply, answer_of
-from .schemas import Validate
+from .schemas import Errors, Validate
 from .stages import NO_STAGES, STAGE_WORDS, Stages
 
 if TYPE_CHECKING:
@@ -89,6 +78,17 @@ class Stage:
         named = {} if self.validate is None else self.validate(message.content)
         return self.function(socket, *arguments, **named)
 
+    def filled(self, content: Any, errors: Errors) -> "Stage":
+        """The same with its fields taken from the content; their faults join `errors`."""
+        if self.validate is None:
+            return self
+        try:
+            values = self.validate(content)
+        except InvalidContent as fault:
+            errors += fault.errors
+            return self
+        return replace(self, validate=lambda content: values)
+
 
 Step = Stage | Cleaning
 Steps = Generator[Step, Any, Any]
@@ -111,7 +111,11 @@ class Pipeline:
         self._function = Stage.of(function, groups, ROUTE_WORDS)
         self._cleaning = cleaning
         stage = partial(Stage.of, groups=groups)
-        guards = [guard.bound(stage) for guard in (*access, *stages.conditions)]
+        # A handler's guards know no route: what they name is of the URL, whatever a key says.
+        guards = [
+            *(guard.bound(Stage.of) for guard in access),
+            *(guard.bound(stage) for guard in stages.conditions),
+        ]
         self._guards = [guard for guard in guards if not _asks_for_obj(guard)]
         self._object_guards = [guard for guard in guards if _asks_for_obj(guard)]
         self._check_data = _optional(stages.check_data, groups, STAGE_WORDS)
@@ -126,8 +130,8 @@ class Pipeline:
                 if stage:
                     check_fields(stage.function, self._cleaning.schema)
         asking = list(map(str, self._object_guards))
-        if self._check_data and self._check_data.takes_obj:
-            asking.append(name_of(self._check_data.function))
+        checks = (self._check_data, self._dehydrate)
+        asking += [name_of(stage.function) for stage in checks if stage and stage.takes_obj]
         if asking and not self._hydrate:
             raise DeclarationError(
                 f"{self._where}: {asking[0]} asks for obj, but the route has no hydrate to load it"
@@ -152,14 +156,14 @@ class Pipeline:
         yield from _ask(self._guards)
         if self._cleaning:
             message.content = yield self._cleaning
-        function = self._with_fields(message)
-        if self._check_data and not self._check_data.takes_obj:
-            yield from self._ask_data(self._check_data)
-        if self._hydrate:
-            message.obj = yield self._hydrate
+        check_data, hydrate, function = self._filled(message.content)
+        if check_data and not check_data.takes_obj:
+            yield from _ask_data(check_data)
+        if hydrate:
+            message.obj = yield hydrate
             yield from _ask(self._object_guards)
-            if self._check_data and self._check_data.takes_obj:
-                yield from self._ask_data(self._check_data)
+            if check_data and check_data.takes_obj:
+                yield from _ask_data(check_data)
             message.content = message.obj
         value = yield function
         if self._dehydrate:
@@ -171,16 +175,20 @@ class Pipeline:
                 value = Reply(data, status, headers)
         return value
 
-    def _with_fields(self, message: Message) -> Stage:
-        """The function, with its fields taken from the content before that is replaced."""
-        if self._function.validate is None:
-            return self._function
-        values = self._function.validate(message.content)
-        return replace(self._function, validate=lambda content: values)
+    def _filled(self, content: Any) -> tuple[Stage | None, Stage | None, Stage]:
+        """What is called with the content, its fields taken, or every fault of theirs at once."""
+        errors: Errors = []
+        check_data = self._check_data and self._check_data.filled(content, errors)
+        hydrate = self._hydrate and self._hydrate.filled(content, errors)
+        function = self._function.filled(content, errors)
+        if errors:
+            raise InvalidContent.of({tuple(error.items()): error for error in errors}.values())
+        return check_data, hydrate, function
 
-    def _ask_data(self, check: Stage) -> Steps:
-        if not is_pass((yield check), name_of(check.function)):
-            raise InvalidContent("The message is not valid.")
+
+def _ask_data(check: Stage) -> Steps:
+    if not is_pass((yield check), name_of(check.function)):
+        raise InvalidContent("The message is not valid.")
 
 
 def _optional(given: Function | None, groups: frozenset[str], words: Words) -> Stage | None:
@@ -193,8 +201,12 @@ def _asks_for_obj(guard: Guard) -> bool:
 
 def _ask(guards: Iterable[Guard]) -> Steps:
     for guard in guards:
-        if (refusal := (yield from guard.decide())) is not None:
-            raise refusal
+        refusal = yield from guard.decide()
+        try:
+            if refusal is not None:
+                raise refusal
+        finally:
+            del refusal  # no cycle with its traceback is left to the garbage collector
 
 
 async def _run(
@@ -230,7 +242,7 @@ class Run:
         self.value: Any = None
         self.awaited: Any = None
         self.stage: Step | None = None
-        self._go_on(partial(next, steps))
+        self._go_on()
 
     def advance(self) -> None:
         """Make the calls that belong where this is called, up to one that must be awaited."""
@@ -239,12 +251,12 @@ class Run:
             try:
                 value = self.stage(self.socket, self.message)
             except Exception as fault:
-                self._go_on(partial(self.steps.throw, fault))
+                self._go_on(fault=fault)
             else:
                 if inspect.isawaitable(value):
                     self.awaited = value
                     return
-                self._go_on(partial(self.steps.send, value))
+                self._go_on(value)
 
     async def settle(self) -> None:
         """Await what a call has left to be awaited."""
@@ -252,15 +264,17 @@ class Run:
         try:
             value = await awaited
         except Exception as fault:
-            self._go_on(partial(self.steps.throw, fault))
+            self._go_on(fault=fault)
         else:
-            self._go_on(partial(self.steps.send, value))
+            self._go_on(value)
 
-    def _go_on(self, step: Callable[[], Step]) -> None:
+    def _go_on(self, value: Any = None, fault: Exception | None = None) -> None:
         try:
-            self.stage = step()
+            self.stage = self.steps.send(value) if fault is None else self.steps.throw(fault)
         except StopIteration as end:
             self.stage, self.value = None, end.value
+        finally:
+            del fault  # as in `_ask`
         if self.message.cancelled or self.socket._closing or self.socket._closed is not None:
             self.stage = None
 

@@ -8,9 +8,9 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from .arguments import name_of
 from .brokers import LocalBroker, make_broker
 from .conf import get_settings
+from .functions import name_of
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted
 

@@ -10,8 +10,9 @@ from django.apps import apps
 from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Warning
 
-from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Function, name_of, url_arguments
+from .arguments import DISCONNECT_WORDS, HOOK_WORDS, url_arguments
 from .declaration import Declaration
+from .functions import Function, name_of
 from .guards import required_permissions
 from .handlers import RoutedSocketHandler
 from .mounts import Mounted, find_router
@@ -181,7 +182,9 @@ def _functions(declared: Declaration) -> Iterator[tuple[Function, list[str]]]:
         yield from route.url_arguments
     for guard in declared.access:
         for function in guard.functions():
-            yield function, url_arguments(function, STAGE_WORDS)
+            # They are asked before there is content, which so has no name of its own there.
+            words = {name: read for name, read in STAGE_WORDS.items() if name != "content"}
+            yield function, url_arguments(function, words, frozenset({"content"}))
     for hook in declared.connect:
         yield hook, url_arguments(hook, HOOK_WORDS)
     for hook in declared.disconnect:

@@ -7,10 +7,11 @@ from copy import copy
 from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
-from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind, name_of, unwrap
+from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind
 from .attributes import check_attribute
 from .declaration import group_rule
 from .exceptions import DeclarationError, suggest
+from .functions import name_of, unwrap
 from .handlers import RoutedSocketHandler
 from .routes import Key, Route, RouteOptions
 

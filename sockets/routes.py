@@ -7,18 +7,10 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, TypedDict
 
-from .arguments import (
-    ROUTE_WORDS,
-    Call,
-    Function,
-    Groups,
-    is_generator,
-    name_of,
-    unwrap,
-    url_arguments,
-)
+from .arguments import ROUTE_WORDS, Call, Groups, url_arguments
 from .content import Cleaning, content_schema, own_name
 from .exceptions import DeclarationError, suggest
+from .functions import Function, is_generator, name_of, unwrap
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import compose
 from .schemas import Schema, schema_of_option

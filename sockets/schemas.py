@@ -66,10 +66,11 @@ def schema_of(kind: Any, where: str, name: str = "content") -> Schema | None:
     class of Django or a serializer class of Django REST framework; anything else, but for types
     of any object, raises `DeclarationError`. `name` is the parameter that it is the annotation of.
     """
-    if is_form(kind):
-        return Schema(kind, form_cleaner(kind), blocking=True)
-    if is_serializer(kind):
-        return Schema(kind, serializer_cleaner(kind), blocking=True)
+    if is_form(kind) or is_serializer(kind):
+        expected = f"{where}: expected a class that is made of data= alone"
+        _check_call(kind, kind.__init__, expected, None, data=None)  # `__new__` takes anything
+        cleaner = form_cleaner if is_form(kind) else serializer_cleaner
+        return Schema(kind, cleaner(kind), blocking=True)
     if has_model(kind):
         clean = _cleaner_of_models(kind, name, where)
         return Schema(kind, _without(refused_by_models(kind, ENVELOPE), clean))
@@ -91,13 +92,8 @@ def schema_of_option(given: Any, where: str) -> Schema | None:
         return None
     if not _is_function(given):
         return schema_of(given, where)
-    try:
-        inspect.signature(given).bind(None)
-    except (TypeError, ValueError) as fault:
-        raise DeclarationError(
-            f"{where}: expected a schema that takes the content and nothing else, got {given!r}: "
-            f"{fault}"
-        ) from fault
+    expected = f"{where}: expected a schema that takes the content and nothing else"
+    _check_call(given, given, expected, None)
     if iscoroutinefunction(given) or iscoroutinefunction(given.__call__):
 
         async def aclean(content: Any) -> Any:
@@ -111,6 +107,16 @@ def schema_of_option(given: Any, where: str) -> Schema | None:
             return given(content)
 
     return Schema(given, clean, blocking=True)
+
+
+def _check_call(
+    given: Any, called: Callable[..., Any], expected: str, *args: Any, **kwargs: Any
+) -> None:
+    """Raise `DeclarationError` for what is given and cannot be called with these arguments."""
+    try:
+        inspect.signature(called).bind(*args, **kwargs)
+    except (TypeError, ValueError) as fault:
+        raise DeclarationError(f"{expected}, got {given!r}: {fault}") from fault
 
 
 def _is_function(given: Any) -> bool:

@@ -4,16 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .arguments import (
-    ROUTE_WORDS,
-    Function,
-    Getter,
-    is_generator,
-    name_of,
-    unwrap,
-    url_arguments,
-)
+from .arguments import ROUTE_WORDS, Getter, url_arguments
 from .exceptions import DeclarationError
+from .functions import Function, is_generator, name_of, unwrap
 from .guards import Guard, guard_list, has_perm
 from .permissions import permission_list
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import Context, copy_context
-from types import GeneratorType
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
@@ -17,20 +17,27 @@ from .sync import finish
 
 END = object()
 
+STREAMS = frozenset({GeneratorType, AsyncGeneratorType})
+"""The types of generators, whose items are parts of an answer."""
+
 Stream: TypeAlias = "AsyncGenerator[Any, Any] | GeneratorType[Any, Any, Any]"
 
 logger = logging.getLogger("sockets")
 
 
-async def send_parts(stream: Stream, send: Callable[[Any], Awaitable[None]]) -> None:
-    """Send each item when the one before it was taken; the generator is always closed.
+async def send_parts(
+    stream: Stream, send: Callable[[Any], Awaitable[None]], wanted: Callable[[], bool]
+) -> None:
+    """Send each item when the one before it was taken, for as long as they are wanted.
 
-    A synchronous generator takes a thread per item, so that one whose client reads slowly
-    keeps none waiting.
+    The generator is always closed. A synchronous one takes a thread per item, so that one whose
+    client reads slowly keeps none waiting.
     """
     items = stream if isinstance(stream, AsyncGenerator) else threaded(stream)
     async with aclosing(items):
         async for item in items:
+            if not wanted():
+                return
             await send(item)
             await asyncio.sleep(0)  # a generator that never waits must let others run
 

@@ -80,7 +80,7 @@ def validate_websocket_token(scope: Scope, *, token: object = None) -> bool:
     subprotocols, or given. Where it is valid, the scope's user is the token's. In a scope with
     somebody who is logged in, only a token of the same user and session is valid.
     """
-    if scope.get("ticket"):
+    if token is None and scope.get("ticket"):
         return True  # TicketMiddleware has taken it
     try:
         return _redeem(scope, next(_tokens_in(scope), None) if token is None else token)
@@ -120,9 +120,11 @@ class TicketMiddleware:
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         if scope["type"] == "websocket":
             scope = dict(scope)
-            scope["ticket"] = await avalidate_websocket_token(scope)
-            segments = scope["path"].split("/")
-            scope["path"] = "/".join(IN_PATH if _is_token(part) else part for part in segments)
+            brings_one = next(_tokens_in(scope), None) is not None  # else no thread is asked
+            scope["ticket"] = brings_one and await avalidate_websocket_token(scope)
+            scope["path"] = _without_tokens(scope["path"])
+            if raw_path := scope.get("raw_path"):
+                scope["raw_path"] = _without_tokens(raw_path.decode("latin-1")).encode("latin-1")
             offered = scope.get("subprotocols") or ()
             scope["subprotocols"] = [name for name in offered if not _is_token(name)]
         await self.application(scope, receive, send)
@@ -138,6 +140,10 @@ def _tokens_in(scope: Scope) -> Iterator[str]:
         scope.get("subprotocols") or (),
     )
     return filter(_is_token, places)
+
+
+def _without_tokens(path: str) -> str:
+    return "/".join(IN_PATH if _is_token(part) else part for part in path.split("/"))
 
 
 def _is_token(value: object) -> bool:

@@ -55,10 +55,9 @@ def violations_of(value: Any, kind: Any) -> list[dict[str, str]]:
 
 
 def _violations(value: Any, kind: Any, path: Path) -> Iterator[Violation]:
-    fault = _fault_of(value, kind)
-    if fault is None:
+    first, seen = _first_of(value, kind, path), set()
+    if first is None:
         return
-    first, seen = _told(fault, path), set()
     if len(path) < DEEPEST:
         for violation in _within(value, _bare(value, kind), path):
             seen.add(violation.path)
@@ -69,16 +68,17 @@ def _violations(value: Any, kind: Any, path: Path) -> Iterator[Violation]:
         yield first
 
 
-def _fault_of(value: Any, kind: Any) -> Exception | None:
+def _first_of(value: Any, kind: Any, path: Path) -> Violation | None:
+    """The fault that msgspec stops at; None where the value fits."""
     try:
         msgspec.convert(value, kind, str_keys=True)
     except FAULTS as fault:
-        return fault
+        return _told(fault, path)
     return None
 
 
 def _told(fault: Exception, path: Path) -> Violation:
-    """The fault that msgspec stopped at, which it tells as text and place in one."""
+    """What msgspec tells as text and place in one."""
     text = TOO_DEEP if isinstance(fault, RecursionError) else str(fault)
     if place := PLACE.search(text):
         text = text[: place.start()]
@@ -106,7 +106,7 @@ def _within(value: Any, kind: Any, path: Path) -> Iterator[Violation]:
 def _of_items(value: Sequence[Any], kind: Any, path: Path) -> Iterator[Violation]:
     for start in range(0, len(value), AT_ONCE):
         items = list(value[start : start + AT_ONCE])
-        if _fault_of(items, list[kind]):
+        if _first_of(items, list[kind], path):
             for index, inner in enumerate(items, start):
                 yield from _violations(inner, kind, (*path, str(index)))
 
@@ -115,9 +115,9 @@ def _of_mapping(value: dict[Any, Any], keys: Any, values: Any, path: Path) -> It
     entries = list(value.items())
     for start in range(0, len(entries), AT_ONCE):
         some = dict(entries[start : start + AT_ONCE])
-        for key, inner in some.items() if _fault_of(some, dict[keys, values]) else ():
-            if fault := _fault_of({key: None}, dict[keys, None]):
-                yield Violation((*path, str(key)), _told(fault, path).text)
+        for key, inner in some.items() if _first_of(some, dict[keys, values], path) else ():
+            if fault := _first_of({key: None}, dict[keys, None], path):
+                yield Violation((*path, str(key)), fault.text)
             yield from _violations(inner, values, (*path, str(key)))
 
 

@@ -13,7 +13,7 @@ from django.urls import path
 from django.views import View
 
 from sockets import SocketRouter
-from sockets.arguments import DISCONNECT_WORDS, HOOK_WORDS, ROUTE_WORDS, bind, name_of, unwrap
+from sockets.arguments import DISCONNECT_WORDS, HOOK_WORDS, ROUTE_WORDS, bind
 from sockets.exceptions import DeclarationError, InvalidContent
 from sockets.messages import Message
 
@@ -535,7 +535,7 @@ async def alimited(socket, content, limit):
     ],
 )
 async def test_whatever_may_be_called_is_a_function(function, expected):
-    result = await bind(unwrap(function), ROUTE_WORDS)(a_socket(limit=5), Message("BET", "text"))
+    result = await bind(function, ROUTE_WORDS)(a_socket(limit=5), Message("BET", "text"))
     assert result == (expected, "text")
 
 
@@ -587,29 +587,3 @@ async def acount(socket):
 def test_a_hook_is_no_generator(function):
     with pytest.raises(DeclarationError, match="a hook answers nobody"):
         bind(function, HOOK_WORDS)
-
-
-def test_a_static_method_is_unwrapped():
-    assert unwrap(staticmethod(limited)) is limited
-    assert unwrap(limited) is limited
-
-
-@pytest.mark.parametrize(
-    "given", [classmethod(limited), staticmethod(classmethod(limited)), None, "on_bet", 5]
-)
-def test_what_cannot_be_called_with_the_handler_is_refused(given):
-    with pytest.raises(DeclarationError, match="expected a function or @staticmethod to route to"):
-        unwrap(given)
-
-
-@pytest.mark.parametrize(
-    ("function", "name"),
-    [
-        (limited, "limited"),
-        (Caller.__call__, "Caller.__call__"),
-        (Caller(), "Caller"),
-        (functools.partial(functools.partial(limited, limit=5)), "limited"),
-    ],
-)
-def test_functions_are_named_by_module_and_name(function, name):
-    assert name_of(function) == f"{__name__}.{name}"

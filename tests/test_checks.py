@@ -427,6 +427,14 @@ def test_a_url_argument_of_a_guard_or_a_stage_that_no_path_has():
         assert any(f"takes {name!r}" in text for text in found)
 
 
+def test_the_first_argument_of_a_handlers_guard_is_of_the_url_too():
+    router = SocketRouter(guards=[lambda socket, room: True, lambda socket, content, hall=None: 1])
+    page = type("Page", (View,), {"socket": router})
+    [text] = texts(check(page, id="E003"))
+    assert "takes 'room' from the URL" in text
+    assert not check(page, id="E003", at="rooms/<int:room>/")
+
+
 def test_arguments_that_something_fills():
     class Page(View):
         socket = SocketRouter()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 from channels.auth import AuthMiddlewareStack
@@ -13,6 +14,7 @@ from sockets.protocols.native import Native
 from sockets.tokens import TicketMiddleware, aget_websocket_token, avalidate_websocket_token
 
 from .clients import Client
+from .clients import client_of as open_client
 from .conftest import until
 
 pytestmark = [
@@ -172,6 +174,32 @@ async def test_a_ticket_that_comes_second_is_none(ann):
 async def test_who_sends_nothing_is_turned_away(monkeypatch):
     monkeypatch.setattr(entrance, "FIRST_FRAME", 0.02)
     assert await is_turned_away(await connect())
+
+
+async def test_who_finds_no_thread_may_come_back(ann, settings):
+    settings.SOCKETS = {"LANES": 1, "LANE_WAIT": 0.05}
+    started, ended = threading.Event(), threading.Event()
+
+    class Busy(RoutedSocketHandler):
+        tracked = False
+        routes = (("WORK", "on_work"),)
+
+        def on_work(self):
+            started.set()
+            assert ended.wait(5)
+
+    token = await aget_websocket_token(ann)
+    async with open_client(Busy) as busy:
+        await busy.send_json_to({"type": "WORK"})
+        await until(started.is_set)
+        client = await connect()
+        await client.send_json_to({"type": "TICKET", "token": token})
+        assert await client.next_close() == 4503
+        await client.wait()
+        ended.set()
+    client = await connect()
+    assert await client.ask({"type": "TICKET", "token": token}) == {"welcome": "ann"}
+    await client.disconnect()
 
 
 async def test_who_leaves_before_the_first_frame_is_forgotten(caplog):

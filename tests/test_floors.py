@@ -9,7 +9,7 @@ import pytest
 import sockets
 
 FLOORS = {
-    0: "exceptions messages conf values encoding faults signals",
+    0: "exceptions messages conf values encoding faults functions signals",
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
     "permissions guards stages pipeline routes consumer timeouts mailbox reader scope "
@@ -30,6 +30,7 @@ WITHIN_A_FLOOR = {
     "conf": "exceptions",
     "encoding": "values",
     "faults": "exceptions",
+    "functions": "exceptions",
     "messages": "exceptions",
     "writer": "backlog sync",
     "outbox": "backlog lanes sync writer",
@@ -42,13 +43,12 @@ WITHIN_A_FLOOR = {
     "arguments": "schemas",
     "content": "arguments schemas",
     "permissions": "scope",
-    "guards": "arguments permissions scope",
+    "guards": "permissions scope",
     "stages": "arguments guards permissions",
     "pipeline": "arguments content guards schemas stages",
     "routes": "arguments content guards pipeline schemas stages",
     "built_in": "routes",
-    "attributes": "arguments guards permissions protocols.base protocols.msgpack protocols.native "
-    "routes",
+    "attributes": "guards permissions protocols.base protocols.msgpack protocols.native routes",
     "declaration": "arguments attributes built_in guards pipeline routes stages",
     "lane": "lanes sync",
     "lanes": "sync",

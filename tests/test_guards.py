@@ -5,6 +5,7 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.handlers.exception import convert_exception_to_response
 from django.test import RequestFactory
 
 from sockets import CallError, RoutedSocketHandler, SocketError, SocketRouter
@@ -382,6 +383,8 @@ async def test_require_perms_on_a_consumer_and_on_a_view():
         else:
             with pytest.raises(PermissionDenied):
                 await sync_to_async(view)(request)
+    request.user = AnonymousUser()
+    assert (await sync_to_async(convert_exception_to_response(view))(request)).status_code == 403
 
 
 def test_require_perms_guards_no_generator():
@@ -422,3 +425,12 @@ def test_permissions_are_written_as_djangos_are():
     for make in (has_perm, has_object_perm, require_perms):
         with pytest.raises(DeclarationError, match="expected a list of names such as"):
             make("view_user")
+
+
+def test_what_asks_for_nothing_or_for_no_name_is_no_guard():
+    for make in (has_perm, has_object_perm, require_perms):
+        with pytest.raises(DeclarationError, match="expected at least one name such as"):
+            make()
+    for names in ((), (["cooks"],), (5,)):
+        with pytest.raises(DeclarationError, match="in_group: expected names of groups"):
+            in_group(*names)

@@ -1,6 +1,7 @@
 """What comes before and after a route's function, in its order, and how it is run."""
 
 import asyncio
+import gc
 import re
 import threading
 from functools import partial
@@ -183,6 +184,36 @@ async def test_after_a_refusal_nothing_runs(colour, stage, how, status, caplog):
     assert bool(caplog.records) == (status == 500)
 
 
+@pytest.mark.parametrize("stage", ["guards", "either", "check_data", "fields"])
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector(stage):
+    async def refuse(socket):
+        raise PermissionDenied
+
+    options = {
+        "guards": {"guards": [refuse]},
+        "either": {"guards": [Guard(refuse) | refuse]},
+        "check_data": {"check_data": refuse},
+        "fields": {"guards": [authenticated]},
+    }
+    socket = SocketRouter()
+
+    @socket.route("PLAY", **options[stage])
+    async def on_play(socket, *, n: int): ...
+
+    message = {"type": "PLAY", "ref": 1, "n": "1" if stage == "fields" else 1}
+    async with client_of(socket, user=Ann()) as client:
+        await client.ask(message)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            assert (await client.ask(message))["status"] in (400, 403)
+            gc.collect()
+            assert [one for one in gc.garbage if isinstance(one, BaseException)] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+
+
 class Gate:
     """A stage that waits until it is opened, of either colour."""
 
@@ -302,6 +333,34 @@ async def test_a_function_runs_with_what_hydrate_returned_even_none():
 
     async with client_of(socket) as client:
         assert (await client.ask({"type": "LOAD"}))["data"] == [None]
+
+
+@COLOURS
+async def test_every_faulty_field_of_a_route_is_told_at_once(colour):
+    log, socket = Log(colour), SocketRouter()
+    note = log.make("ran")
+
+    def check(socket, *, n: int, of: str):
+        return note(socket, None)
+
+    def load(socket, *, team: str, n: int):
+        return note(socket, None)
+
+    @socket.route("PLAY", check_data=check, hydrate=load)
+    def on_play(socket, content, *, name: str, n: int):
+        return note(socket, None)
+
+    async with client_of(socket) as client:
+        answer = await client.ask({"type": "PLAY", "ref": 1, "n": "1", "name": 5})
+        assert answer["errors"] == [
+            {"field": "of", "text": "This field is required."},
+            {"field": "n", "text": "Expected `int`, got `str`"},
+            {"field": "team", "text": "This field is required."},
+            {"field": "name", "text": "Expected `str`, got `int`"},
+        ]
+        answer = await client.ask({"type": "PLAY", "of": "", "n": 1, "team": "cooks"})
+        assert answer["details"] == "The message is not valid: name."
+    assert not log
 
 
 async def test_hydrate_may_take_fields():
@@ -675,6 +734,31 @@ async def test_guards_of_a_handler_stand_before_every_message(colour, message):
         assert (await client.ask({"type": "HELLO"}))["type"] == "GOT_HELLO"
         room.open = True
         assert (await client.ask({**message, "ref": 3}))["status"] == 204
+
+
+@COLOURS
+@pytest.mark.parametrize(
+    "message", [{"type": "KICK_attic"}, {"type": "JOIN", "group": "talk_attic"}], ids=str
+)
+async def test_guards_of_a_handler_take_their_arguments_from_the_url_and_never_from_a_key(
+    colour, message
+):
+    mine = {"cellar", "attic"}
+
+    def is_mine(socket, room):
+        return room in mine
+
+    async def ais_mine(socket, room):
+        return room in mine
+
+    socket = SocketRouter(guards=[is_mine if colour == "def" else ais_mine])
+    socket.route(re.compile("KICK_(?P<room>.+)"))(lambda socket, room: room)
+    socket.group("talk_(?P<room>.+)")(lambda socket, room: room)
+    url_route = {"args": (), "kwargs": {"room": "cellar"}}
+    async with client_of(socket, url_route=url_route) as client:
+        assert (await client.ask({**message, "ref": 1}))["data"] == "attic"
+        mine.remove("cellar")
+        assert (await client.ask({**message, "ref": 2}))["status"] == 403
 
 
 async def test_a_guard_that_closes_at_connect_refuses():

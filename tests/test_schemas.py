@@ -415,6 +415,22 @@ def test_a_function_that_does_not_take_the_content_alone_is_refused(function):
         schema_of_option(function, "rooms.on_bet")
 
 
+class OnesOwnForm(forms.Form):
+    def __init__(self, user, **kwargs):
+        super().__init__(**kwargs)
+
+
+class OnesOwnSerializer(serializers.Serializer):
+    def __init__(self, user, **kwargs):
+        super().__init__(**kwargs)
+
+
+@pytest.mark.parametrize("kind", [OnesOwnForm, OnesOwnSerializer])
+def test_a_form_or_serializer_that_takes_more_than_data_is_refused(kind):
+    with pytest.raises(DeclarationError, match=r"made of data= alone, got .*: 'user'"):
+        schema_of(kind, "rooms.on_bet")
+
+
 def test_the_option_takes_what_annotations_are():
     for kind in (Bet, list[Bet], Fold | Call, Chips, ChipsForm, ChipsSerializer):
         assert schema_of_option(kind, "rooms.on_bet").kind is kind

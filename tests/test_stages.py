@@ -30,6 +30,7 @@ def parts(socket):
         ({"guards": [lambda socket, obj: True]}, "asks for obj, but the route has no hydrate"),
         ({"check_access": lambda socket, obj: True}, "asks for obj, but the route has no hydrate"),
         ({"check_data": lambda socket, obj: True}, "asks for obj, but the route has no hydrate"),
+        ({"dehydrate": lambda socket, obj: obj}, "asks for obj, but the route has no hydrate"),
         ({"hydrate": lambda: 1}, "expected the handler as first parameter"),
         ({"dehydrate": lambda socket, *, n: n}, "dehydrate has no fields"),
         ({"hidrate": on_play}, "no option 'hidrate'; did you mean 'hydrate'"),

@@ -586,6 +586,45 @@ async def test_without_a_valid_token_the_user_is_the_one_of_the_cookie(url):
     await client.disconnect()
 
 
+def test_a_handshake_without_a_token_waits_for_nothing():
+    seen = []
+
+    async def inner(scope, receive, send):
+        seen.append(scope["ticket"])
+
+    scope = {"type": "websocket", "path": "/rooms/", "query_string": b"token=", "headers": []}
+    with pytest.raises(StopIteration):
+        TicketMiddleware(inner)(scope, None, None).send(None)
+    assert seen == [False]
+
+
+@committed
+@pytest.mark.usefixtures("closing_connections")
+async def test_the_path_as_the_server_got_it_has_no_token_either(token):
+    seen = []
+
+    async def inner(scope, receive, send):
+        seen.append(scope)
+
+    for brought in (token, UNSIGNED):
+        path, raw_path = f"/caf\u00e9/{brought}/", f"/caf%C3%A9/{brought}/".encode()
+        scope = {"type": "websocket", "path": path, "raw_path": raw_path}
+        await TicketMiddleware(inner)(scope, None, None)
+        assert (scope["path"], scope["raw_path"]) == (path, raw_path)
+    assert [scope["ticket"] for scope in seen] == [True, False]
+    for scope in seen:
+        assert (scope["path"], scope["raw_path"]) == ("/caf\u00e9/ticket/", b"/caf%C3%A9/ticket/")
+
+
+def test_a_token_that_is_given_counts_though_the_handshake_had_one(ann):
+    scope = {"user": ann, "ticket": True}
+    assert validate_websocket_token(scope)
+    assert not validate_websocket_token(scope, token=UNSIGNED)
+    token = get_websocket_token(ann)
+    assert validate_websocket_token(scope, token=token)
+    assert not validate_websocket_token(scope, token=token)
+
+
 @committed
 @pytest.mark.usefixtures("closing_connections")
 async def test_a_token_is_never_the_subprotocol_that_is_chosen(token):

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import Resolver404, resolve
 from django.utils import translation
 
-from ...arguments import name_of
+from ...functions import name_of
 from ...handlers import RoutedSocketHandler
 from ...listing import Answer, Place
 from ...mounts import find_mounts, find_router
