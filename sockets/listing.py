@@ -13,6 +13,7 @@ from asgiref.sync import iscoroutinefunction
 from .arguments import Function, Groups, innermost, is_generator, name_of
 from .guards import Guard
 from .handlers import RoutedSocketHandler
+from .multiplexing import key_in_stream, without_stream
 from .router import attributes_of
 from .routes import Key, Route, Routes
 
@@ -28,8 +29,24 @@ class Line:
     hidden_by: Route | None = None
 
     @property
+    def stream(self) -> str | None:
+        return self.route.stream
+
+    @property
     def label(self) -> str:
-        return "default route" if self.key is None else written(self.key, self.route.prefix)
+        if self.own_key is None:
+            return "default route"
+        shown = written(self.own_key, self._prefix)
+        return shown if self.stream is None else f"{shown} in the stream {self.stream}"
+
+    @property
+    def own_key(self) -> Key | None:
+        """The key without the name of its stream."""
+        return without_stream(self.key) if isinstance(self.key, str) else self.key
+
+    @property
+    def _prefix(self) -> str:
+        return without_stream(self.route.prefix)
 
     @property
     def hider(self) -> str | None:
@@ -56,10 +73,11 @@ class Line:
     def as_json(self) -> dict[str, Any]:
         route, pattern = self.route, self.key if isinstance(self.key, re.Pattern) else None
         return {
-            "key": self.key if pattern is None else pattern.pattern,
+            "stream": self.stream,
+            "key": self.own_key if pattern is None else pattern.pattern,
             "regex": pattern is not None,
             "flags": 0 if pattern is None else pattern.flags,
-            "prefix": "" if pattern is None else route.prefix,
+            "prefix": "" if pattern is None else self._prefix,
             "function": name_of(route.function),
             "colour": colour_of(route.function),
             "schema": self.schema,
@@ -166,11 +184,12 @@ class Answer:
     groups: Groups | None = None
 
     @classmethod
-    def at(cls, place: Place, key: str) -> "Answer":
-        if found := place.routes.find(key):
+    def at(cls, place: Place, key: str, stream: str | None = None) -> "Answer":
+        whole = key_in_stream(stream, key)
+        if found := place.routes.find(whole):
             route, groups = found
-            return cls(place, key, Line(route, route.key_of(key)), groups)
-        return cls(place, key, place.default)
+            return cls(place, key, Line(route, route.key_of(whole)), groups)
+        return cls(place, key, place.default if stream is None else None)
 
     @property
     def nearest(self) -> list[Line]:
@@ -205,8 +224,8 @@ def nearest_lines(key: str, routes: Routes) -> list[Line]:
 
 def beginning(key: Key, prefix: str) -> str:
     if isinstance(key, str):
-        return key
-    return prefix + re.split(r"[^\w /:-]", key.pattern, maxsplit=1)[0]
+        return without_stream(key)
+    return without_stream(prefix) + re.split(r"[^\w /:-]", key.pattern, maxsplit=1)[0]
 
 
 def written(key: Key, prefix: str = "") -> str:

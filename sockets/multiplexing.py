@@ -22,6 +22,16 @@ def stream_of(key: str) -> str | None:
     return stream if end else None
 
 
+def key_in_stream(stream: str | None, key: str) -> str:
+    """The key of the messages in a stream that bear this one there."""
+    return key if stream is None else f"{stream}{STREAM_END}{key}"
+
+
+def without_stream(key: str) -> str:
+    """The key as its messages bear it in their stream."""
+    return key if stream_of(key) is None else key.partition(STREAM_END)[2]
+
+
 def hook_in_stream(hook: Callable[..., Any], stream: str) -> Callable[..., Any]:
     """The hook as one whose sends go to the stream."""
     if iscoroutinefunction(innermost(hook)):

@@ -20,7 +20,7 @@ from .arguments import (
 from .content import Cleaning, content_schema, own_name
 from .exceptions import SHOWN, DeclarationError, UnknownKey, UnknownStream, suggest
 from .guards import Guard, has_perm, required_permissions
-from .multiplexing import STREAM_END, stream_of
+from .multiplexing import key_in_stream, stream_of
 from .pipeline import compose
 from .schemas import Schema, schema_of_option
 from .stages import NO_STAGES, Stages
@@ -164,7 +164,7 @@ class Route:
 
     def in_stream(self, stream: str) -> "Route":
         """The route for messages of a stream, which come to no other."""
-        return self.prefixed(stream + STREAM_END)
+        return self.prefixed(key_in_stream(stream, ""))
 
     @property
     def stream(self) -> str | None:

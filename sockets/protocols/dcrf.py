@@ -9,7 +9,7 @@ from django.http import Http404
 from ..encoding import decode_json, json_text
 from ..exceptions import SHOWN, InvalidFrame, LoginRequired, SocketError, UnknownKey
 from ..messages import Frame, Message, Ref, current_message
-from ..multiplexing import STREAM_END, current_stream
+from ..multiplexing import current_stream, key_in_stream
 from .base import Protocol, object_in
 
 NO_ACTION = "Unable to find action in message body."
@@ -62,7 +62,7 @@ class DCRF(Protocol):
         action, ref = content.pop("action", None), content.pop("request_id", None)
         key = action if type(action) is str else None
         if stream is not None:
-            key = f"{stream}{STREAM_END}{key or ''}"
+            key = key_in_stream(stream, key or "")
         return Request(key, content, ref, action=action, stream=stream)
 
     def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame:
