@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from decimal import Decimal
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
+from django.views import View
 from msgspec import Struct
 from rest_framework import exceptions, serializers
 
@@ -19,6 +21,9 @@ from sockets.exceptions import DeclarationError, HandlerFault, InvalidFrame
 from sockets.protocols.dcrf import DCRF
 
 from .clients import client_of
+from .servers import ROOT
+
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 dcrf = DCRF()
 KEYS = ["errors", "data", "action", "response_status", "request_id"]
@@ -560,6 +565,18 @@ def test_values_become_what_they_are_everywhere():
         dcrf.reply(decoded({"action": "a"}), {"price": float("nan")}, 200, None)
 
 
+def test_the_events_of_the_reference_are_those_of_subscriptions():
+    section = REFERENCE.partition("### The wire of Django Channels REST framework")[2]
+    [block, *_] = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    sent = []
+    socket = SimpleNamespace(send_action=lambda type, **fields: sent.append((type, fields)))
+    exec(block, {"socket": socket, "ref": "s"})
+    assert [json.loads(dcrf.action(*event)) for event in sent] == [
+        frame("update", {"pk": 5, "title": "Emma"}, 200, "s"),
+        frame("delete", {"pk": 5}, 204, "s"),
+    ]
+
+
 # Several routers as streams of one connection
 
 
@@ -606,6 +623,19 @@ def library():
         return "wide"
 
     return socket
+
+
+async def test_the_library_of_the_reference_has_its_streams():
+    section = REFERENCE.partition("### The wire of Django Channels REST framework")[2]
+    [block] = re.findall(r"^```python\n(class .*?)^```$", section, re.MULTILINE | re.DOTALL)
+    books, people = router(), router()
+    books.route("list")(lambda socket: ["Emma"])
+    people.route("list")(lambda socket: ["Jane"])
+    page = {"View": View, "SocketRouter": SocketRouter, "DCRF": DCRF}
+    exec(block, {**page, "books": books, "people": people}, page)
+    async with client_of(page["Library"].socket) as client:
+        assert (await in_stream(client, "books", action="list"))["data"] == ["Emma"]
+        assert (await in_stream(client, "people", action="list"))["data"] == ["Jane"]
 
 
 async def test_streams_have_keys_of_their_own():
