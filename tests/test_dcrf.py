@@ -13,15 +13,18 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
 from django.views import View
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Struct
 from rest_framework import exceptions, serializers
 
 from sockets import Reply, RoutedSocketHandler, SocketError, SocketRouter, groups
-from sockets.exceptions import DeclarationError, HandlerFault, InvalidFrame
+from sockets.exceptions import DeclarationError, HandlerFault, InvalidFrame, UnknownKey
 from sockets.protocols.dcrf import DCRF
 
 from .clients import client_of
 from .servers import ROOT
+from .test_fuzz import fuzzing
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
@@ -97,6 +100,43 @@ def test_a_frame_that_is_no_object_is_refused(text):
 def test_a_binary_frame_is_refused():
     with pytest.raises(InvalidFrame, match="expected a JSON text frame, got 2 bytes"):
         dcrf.decode(b"{}")
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_an_id_that_could_not_be_written_again_is_refused(opened, closed):
+    for levels in (1, 15):
+        nested = opened * levels + "1" + closed * levels
+        message = dcrf.decode(f'{{"action": "list", "request_id": {nested}}}')
+        assert json.loads(dcrf.reply(message, 1, 200, None))["request_id"] == json.loads(nested)
+    for levels in (17, 100, 900):
+        nested = opened * levels + "1" + closed * levels
+        with pytest.raises(InvalidFrame, match="expected a request_id of at most 16 levels"):
+            dcrf.decode(f'{{"action": "list", "request_id": {nested}}}')
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+requests = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("action", "request_id", "stream", "payload", "pk"), values)
+)
+
+
+@fuzzing
+@given(requests | requests.map(lambda payload: {"stream": "books", "payload": payload}))
+def test_whatever_an_object_holds_it_can_be_answered_where_it_came_from(content):
+    try:
+        message = decoded(content)
+    except InvalidFrame:
+        return  # numbers out of the range of JSON's readers
+    answer = json.loads(dcrf.error(UnknownKey("Unknown."), message))
+    if message.stream is not None:
+        assert answer["stream"] == content["stream"]
+        answer = answer["payload"]
+    assert list(answer) == KEYS
+    assert answer["response_status"] == 405
 
 
 @pytest.mark.parametrize(("name", "key"), [("on_list", "list"), ("create", "create")])
@@ -301,7 +341,7 @@ async def test_an_unknown_action():
         assert answer == frame("x", None, 405, 1, ['Method "x" not allowed.'])
 
 
-@pytest.mark.parametrize("action", [5, True, ["list"], {"a": 1}])
+@pytest.mark.parametrize("action", [5, 1.5, True, False])
 async def test_an_action_that_is_no_text_is_unknown(action):
     async with client_of(router()) as client:
         answer = await client.ask({"action": action, "request_id": 1})
@@ -309,7 +349,17 @@ async def test_an_action_that_is_no_text_is_unknown(action):
         assert answer["errors"][0].endswith("not allowed.")
 
 
-@pytest.mark.parametrize("content", [{}, {"action": None}, {"stream": "books"}, {"payload": {}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"action": None},
+        {"action": ["list"]},
+        {"action": {"a": 1}},
+        {"stream": "books"},
+        {"payload": {}},
+    ],
+)
 async def test_a_request_without_an_action(content):
     async with client_of(router()) as client:
         answer = await client.ask({**content, "request_id": 1})
@@ -334,7 +384,7 @@ async def test_a_handler_may_have_both_wires():
     socket = SocketRouter(protocols=(DCRF(), *RoutedSocketHandler.protocols))
     async with client_of(socket) as client:
         assert (await client.ask({"action": "TIME_SYNC"}))["response_status"] == 405
-    async with client_of(socket, subprotocols=["sockets.json"]) as client:
+    async with client_of(socket, subprotocols=["sockets.json", "sockets.dcrf"]) as client:
         assert (await client.ask({"type": "TIME_SYNC"}))["type"] == "TIME_SYNC"
         assert (await client.ask({"type": "list", "ref": 1}))["status"] == 404
 

@@ -17,6 +17,9 @@ NOT_ALLOWED = "You do not have permission to perform this action."
 NOT_FOUND = "Not found"
 OF_ALL_FIELDS = "non_field_errors"
 
+DEEPEST = 16
+"""How deep a request's id may be nested: the server must be able to write what it has read."""
+
 
 class Request(Message):
     """A message, and what its answers repeat besides its ref: its action and its stream."""
@@ -44,6 +47,7 @@ class DCRF(Protocol):
     in a stream is answered there, and what its function sends to its client goes there too.
     """
 
+    subprotocol = "sockets.dcrf"
     has_built_in = False
     has_streams = True
     refs_differ = False
@@ -60,6 +64,10 @@ class DCRF(Protocol):
         else:
             stream = None
         action, ref = content.pop("action", None), content.pop("request_id", None)
+        if isinstance(action, dict | list):
+            action = None
+        if type(ref) is not str and _is_deeper(ref, DEEPEST):
+            raise InvalidFrame(f"expected a request_id of at most {DEEPEST} levels.")
         key = action if type(action) is str else None
         if stream is not None:
             key = key_in_stream(stream, key or "")
@@ -110,6 +118,14 @@ class DCRF(Protocol):
 
 def _request(message: Message | None) -> Request:
     return message if isinstance(message, Request) else Request(None, None)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether objects and lists are nested in more than so many levels."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _current_stream() -> str | None:
