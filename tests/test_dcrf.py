@@ -548,6 +548,10 @@ async def test_clients_cannot_be_asked(caplog):
     assert "those of DCRF do not" in caplog.text
 
 
+def test_clients_are_asked_for_no_sign_of_life():
+    assert dcrf.ping() is None
+
+
 async def test_who_must_log_in_is_told_and_closed():
     async with client_of(
         SocketRouter(protocols=(DCRF(),), login_required=True), user=AnonymousUser()
