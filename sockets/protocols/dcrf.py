@@ -144,7 +144,7 @@ def _event(type: str, fields: dict[str, Any], stream: str | None) -> Frame:
     stream = rest.pop("stream", stream)
     errors, status = rest.pop("errors", []), rest.pop("response_status", 200)
     ref = rest.pop("request_id", None)
-    data = rest.pop("data") if "data" in rest else (rest.copy() or None)
+    data = rest.pop("data") if "data" in rest else rest or None
     if "data" in fields and rest:
         raise ValueError(f"expected no fields beside data, got {', '.join(rest)}; put them into it")
     return _wrapped(stream, Envelope(errors, data, type, status, ref))
