@@ -82,6 +82,15 @@ WIRES = {
     ),
     "ours": Wire(ours),
 }
+
+
+def wire_of(spec: str) -> Wire:
+    """How clients speak to a peer: `ours:protocol=dcrf` speaks as `dcrf` does."""
+    peer, *options = spec.split(":")
+    spoken = [option.partition("=")[2] for option in options if option.startswith("protocol=")]
+    return WIRES[spoken[0] if spoken else peer]
+
+
 TITLES = {
     "raw_json": "raw ASGI, json",
     "raw_msgspec": "raw ASGI, msgspec",

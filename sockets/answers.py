@@ -13,13 +13,26 @@ from .sync import DONE
 logger = logging.getLogger("sockets")
 
 
+class Unlisted:
+    """In the place of the messages that wait, by ref, where refs need not differ: it lists none."""
+
+    def setdefault(self, ref: object, message: Message) -> Message:
+        return message
+
+    def get(self, ref: object) -> Message | None:
+        return None
+
+    def pop(self, ref: object, default: None) -> None:
+        return None
+
+
 class Answers:
     """Sends the answers of one connection, and knows which messages wait for theirs."""
 
     __slots__ = ("_outbox", "_protocol", "open")
 
     def __init__(self, protocol: Protocol, outbox: Outbox) -> None:
-        self.open: dict[Ref | None, Message] = {}
+        self.open: dict[Ref | None, Message] | Unlisted = {} if protocol.refs_differ else Unlisted()
         """The messages that wait for their answer, by ref."""
         self._protocol = protocol
         self._outbox = outbox
@@ -39,7 +52,7 @@ class Answers:
             return DONE
         message.answered = True
         if self.open.get(message.ref) is message:  # not so where its ref was another's
-            del self.open[message.ref]
+            self.open.pop(message.ref, None)
         return self._outbox.put(frame)
 
     def fail(self, message: Message, error: SocketError) -> None:

@@ -12,6 +12,7 @@ from .exceptions import DeclarationError, suggest
 from .functions import Function, is_generator, name_of, unwrap
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import admission
+from .protocols.base import Protocol
 from .routes import Route, Routes
 from .stages import FUNCTIONS
 
@@ -59,11 +60,11 @@ class Declaration:
         self.admit = admission(self.access, f"{handler.__qualname__}.guards")
         self.default = self._own("default_route")
         self.own_routes = tuple(map(self._route, handler.routes))
-        self.routes = Routes(
-            [*BUILT_IN, *(route.behind(self.access) for route in self.own_routes)],
-            default=self.default and Route.of((), self.default).behind(self.access),
-            timeout=handler.timeout,
-        )
+        self._has_streams = any(protocol.has_streams for protocol in handler.protocols)
+        known = {protocol.has_built_in for protocol in handler.protocols}
+        self.built_in = BUILT_IN if True in known else ()
+        self.routes = self._table(self.built_in)
+        self._own_table = self._table(()) if len(known) > 1 else self.routes
         found = self.routes.find("PING")
         self.hears_ping = found is not None and found[0].function is on_ping
         """Whether a PING is the client's answer to ours, and not a route of the user's."""
@@ -75,6 +76,7 @@ class Declaration:
         )
         self.is_flat = all(protocol.is_flat for protocol in handler.protocols)
         self._check_schemas()
+        self._check_streams()
         self.connect = self._hooks("connect")
         self.disconnect = self._hooks("disconnect")
         self.connect_hooks = [bind(hook, HOOK_WORDS) for hook in self.connect]
@@ -84,6 +86,10 @@ class Declaration:
         self.opens_at_once = not self.connect_hooks and not self.uses_layer
         """Whether a handshake waits for nothing that takes long."""
         self._event_routes: dict[str, Route] = {}
+
+    def routes_for(self, protocol: Protocol) -> Routes:
+        """The routes of a connection that speaks this protocol."""
+        return self.routes if protocol.has_built_in else self._own_table
 
     def event_route(self, event: dict[str, Any]) -> Route | None:
         """The method that a channel layer's event is meant for, or None.
@@ -129,6 +135,23 @@ class Declaration:
                     f"is an object with its type: {route.misfit}; annotate it with a class that "
                     "has these fields"
                 )
+
+    def _check_streams(self) -> None:
+        for route in self.own_routes:
+            if route.stream is not None and not self._has_streams:
+                raise DeclarationError(
+                    f"{self._handler.__qualname__}: no client could reach the stream "
+                    f"{route.stream!r}; give a protocol that has streams, such as "
+                    "protocols = (DCRF(),)"
+                )
+
+    def _table(self, built_in: tuple[Route, ...]) -> Routes:
+        return Routes(
+            [*built_in, *(route.behind(self.access) for route in self.own_routes)],
+            default=self.default and Route.of((), self.default).behind(self.access),
+            timeout=self._handler.timeout,
+            has_streams=self._has_streams,
+        )
 
     def _route(self, given: RouteLike) -> Route:
         if isinstance(given, Route):

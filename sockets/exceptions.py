@@ -7,6 +7,9 @@
   * InvalidContent (400): fields that are missing or of a wrong type
   * LoginRequired (401), which is Django's PermissionDenied as well
   * UnknownKey (404)
+
+    * UnknownStream: no stream of this name is on the connection
+
   * DuplicateRef (409)
   * Cancelled (499)
   * HandlerFault (500)
@@ -70,6 +73,8 @@ MOST_NAMED = 10
 """Fields that its one sentence names at most."""
 LONGEST_FIELD = 200
 """Characters of a field's name that it tells, as clients may choose names of any length."""
+SHOWN = 80
+"""Characters of a client's text that an error repeats."""
 REQUIRED = "This field is required."
 
 
@@ -85,6 +90,8 @@ class SocketError(Exception):
     """
 
     status: int = 400
+    fault: BaseException | None = None
+    """The exception of another kind that the refusal stands for."""
 
     def __init__(
         self,
@@ -168,6 +175,10 @@ class LoginRequired(SocketError, PermissionDenied):
 
 class UnknownKey(SocketError):
     status = 404
+
+
+class UnknownStream(UnknownKey):
+    """A message in a stream that its connection does not have."""
 
 
 class DuplicateRef(SocketError):

@@ -44,8 +44,15 @@ def as_socket_error(fault: BaseException) -> SocketError | None:
     """The refusal that a fault stands for, or None where it is an unforeseen one.
 
     Django's own exceptions keep the status that a view would give them; those of
-    Django REST framework keep their own.
+    Django REST framework keep their own. The fault is kept as the refusal's `fault`.
     """
+    error = _translated(fault)
+    if error is not None and error is not fault:
+        error.fault = fault
+    return error
+
+
+def _translated(fault: BaseException) -> SocketError | None:
     if isinstance(fault, CallError) and not 400 <= fault.status <= 599:
         return SocketError(fault.details, status=HTTPStatus.BAD_GATEWAY)
     if isinstance(fault, SocketError):

@@ -10,6 +10,7 @@ from .consumer import AsyncConsumer
 from .declaration import Declaration
 from .entrance import FIRST_FRAME, needs_ticket, take_ticket
 from .exceptions import (
+    SHOWN,
     Cancelled,
     CloseCode,
     DuplicateRef,
@@ -19,7 +20,6 @@ from .exceptions import (
     SocketError,
     TimedOut,
     TooManyMessages,
-    UnknownKey,
 )
 from .faults import error_of
 from .hooks import run_disconnect_hooks
@@ -43,9 +43,6 @@ HANDSHAKE = 15.0
 """Seconds that the connect hooks have together."""
 GRACE = 3.0
 """Seconds that running work, and then the disconnect hooks, have when a connection ends."""
-
-SHOWN = 80
-"""Characters of a client's text that an error repeats."""
 
 
 class RoutedSocketHandler(ClientSocket, AsyncConsumer):
@@ -87,7 +84,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 await finish(self._end(event))
 
     def _prepare(self, lane: Lane | None, receive: Any) -> None:
-        self._found = self._declared.routes.found
+        self._found = self._declared.routes_for(self._protocol).found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes: Strikes | None = None
         self._hooked = False
@@ -191,15 +188,15 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
         """The route of a message with a new key; None where it was answered with an error."""
-        routes, key = self._declared.routes, message.key
+        routes, key = self._declared.routes_for(self._protocol), message.key
         if key is not None and (found := routes.find(key)):
             return found
-        if routes.default is not None:
-            return routes.default, None
+        if (default := routes.default_for(key)) is not None:
+            return default, None
         if key is None:
             self._strike(InvalidFrame("expected an object with a type, got none."), message)
         else:
-            self._answers.fail(message, UnknownKey(f"Unknown type: {key[:SHOWN]!r}."))
+            self._answers.fail(message, routes.refusal(key))
         return None
 
     def _post_event(self, event: Event, route: Route) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 
 from .arguments import Groups
-from .built_in import BUILT_IN
 from .functions import Function, innermost, is_generator, name_of
 from .guards import Guard
 from .handlers import RoutedSocketHandler
+from .multiplexing import key_in_stream, without_stream
 from .router import attributes_of
 from .routes import Key, Route, Routes
 
@@ -30,8 +30,24 @@ class Line:
     hidden_by: Route | None = None
 
     @property
+    def stream(self) -> str | None:
+        return self.route.stream
+
+    @property
     def label(self) -> str:
-        return "default route" if self.key is None else written(self.key, self.route.prefix)
+        if self.own_key is None:
+            return "default route"
+        shown = written(self.own_key, self._prefix)
+        return shown if self.stream is None else f"{shown} in the stream {self.stream}"
+
+    @property
+    def own_key(self) -> Key | None:
+        """The key without the name of its stream."""
+        return without_stream(self.key) if isinstance(self.key, str) else self.key
+
+    @property
+    def _prefix(self) -> str:
+        return without_stream(self.route.prefix)
 
     @property
     def hider(self) -> str | None:
@@ -58,10 +74,11 @@ class Line:
     def as_json(self) -> dict[str, Any]:
         route, pattern = self.route, self.key if isinstance(self.key, re.Pattern) else None
         return {
-            "key": self.key if pattern is None else pattern.pattern,
+            "stream": self.stream,
+            "key": self.own_key if pattern is None else pattern.pattern,
             "regex": pattern is not None,
             "flags": 0 if pattern is None else pattern.flags,
-            "prefix": "" if pattern is None else route.prefix,
+            "prefix": "" if pattern is None else self._prefix,
             "function": name_of(route.function),
             "colour": colour_of(route.function),
             "schema": self.schema,
@@ -119,11 +136,15 @@ class Place:
         ]
         return {name: plain(getattr(self.handler, name)) for name in (*ALWAYS_SHOWN, *differing)}
 
+    @property
+    def _built_in(self) -> int:
+        return len(self.handler._declared.built_in)
+
     def own_lines(self) -> list[Line]:
-        return list(_lines(self.routes, slice(len(BUILT_IN), None)))
+        return list(_lines(self.routes, slice(self._built_in, None)))
 
     def built_in_lines(self) -> list[Line]:
-        return list(_lines(self.routes, slice(len(BUILT_IN))))
+        return list(_lines(self.routes, slice(self._built_in)))
 
     def rule_lines(self) -> list[Line]:
         """Which groups clients may join, and whom they ask."""
@@ -164,11 +185,12 @@ class Answer:
     groups: Groups | None = None
 
     @classmethod
-    def at(cls, place: Place, key: str) -> "Answer":
-        if found := place.routes.find(key):
+    def at(cls, place: Place, key: str, stream: str | None = None) -> "Answer":
+        whole = key_in_stream(stream, key)
+        if found := place.routes.find(whole):
             route, groups = found
-            return cls(place, key, Line(route, route.key_of(key)), groups)
-        return cls(place, key, place.default)
+            return cls(place, key, Line(route, route.key_of(whole)), groups)
+        return cls(place, key, place.default if stream is None else None)
 
     @property
     def nearest(self) -> list[Line]:
@@ -203,8 +225,8 @@ def nearest_lines(key: str, routes: Routes) -> list[Line]:
 
 def beginning(key: Key, prefix: str) -> str:
     if isinstance(key, str):
-        return key
-    return prefix + re.split(r"[^\w /:-]", key.pattern, maxsplit=1)[0]
+        return without_stream(key)
+    return without_stream(prefix) + re.split(r"[^\w /:-]", key.pattern, maxsplit=1)[0]
 
 
 def written(key: Key, prefix: str = "") -> str:

@@ -13,9 +13,13 @@ from .declaration import group_rule
 from .exceptions import DeclarationError, suggest
 from .functions import name_of, unwrap
 from .handlers import RoutedSocketHandler
+from .multiplexing import STREAM_END, hook_in_stream
+from .protocols.base import Protocol
 from .routes import Key, Route, RouteOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+EVERY_KEY = re.compile("")
 
 # Class attributes of a handler that the decorators fill.
 DECORATED = {
@@ -122,19 +126,24 @@ class SocketRouter:
         self._default_route, self._inherits_default = plain, False
         return function
 
-    def include(self, router: "SocketRouter", prefix: str = "") -> None:
+    def include(self, router: "SocketRouter", prefix: str = "", stream: str | None = None) -> None:
         """Add another router's routes and hooks here, its keys beginning with `prefix`.
 
-        An included route that would hide one defined before it is an error, and so are
-        attributes of the other router that differ from those of this one.
+        With `stream` its routes take only messages in the stream of this name, which no others
+        take; protocols with streams have such messages. An included route that would hide one
+        defined before it is an error, and so are attributes of the other router that differ
+        from those of this one.
         """
         self._refuse_if_made()
         if not isinstance(router, SocketRouter):
             raise DeclarationError(f"expected a SocketRouter to include, got {router!r}")
         self._check_attributes(router)
         theirs, ours = router._base._declared, self._base._declared
-        routes = _without(ours.own_routes, [*theirs.own_routes, *router._routes])
-        routes = [route.prefixed(prefix) for route in routes]
+        if stream is None:
+            routes = _without(ours.own_routes, router._all_routes)
+            routes = [route.prefixed(prefix) for route in routes]
+        else:
+            routes = router._routes_in_stream(stream, prefix)
         rules = _without(
             ours.group_rules.routes, [*theirs.group_rules.routes, *router._group_rules]
         )
@@ -144,12 +153,29 @@ class SocketRouter:
         self._routes += routes
         self._group_rules += rules
         hooks = [*theirs.connect, *router._connect_hooks]
-        self._connect_hooks += [hook for hook in hooks if hook not in ours.connect]
+        hooks = [hook for hook in hooks if hook not in ours.connect]
+        if stream is not None:
+            hooks = [hook_in_stream(hook, stream) for hook in hooks]
+        self._connect_hooks += hooks
         hooks = [*theirs.disconnect, *router._disconnect_hooks]
         self._disconnect_hooks += [hook for hook in hooks if hook not in ours.disconnect]
         default = router._default_route or theirs.default
-        if default is not None and default is not ours.default:
+        if stream is None and default is not None and default is not ours.default:
             self.default_route(default)
+
+    @property
+    def _all_routes(self) -> list[Route]:
+        return [*self._base._declared.own_routes, *self._routes]
+
+    def _routes_in_stream(self, stream: str, prefix: str) -> list[Route]:
+        """The routes as those of a stream; of these the default route is one that takes all."""
+        if not isinstance(stream, str) or not stream or STREAM_END in stream:
+            raise DeclarationError(f"expected the name of a stream, got {stream!r}")
+        routes = [route.prefixed(prefix) for route in self._all_routes]
+        default = self._default_route or self._base._declared.default
+        if default is not None:
+            routes.insert(0, Route.of(EVERY_KEY, default))
+        return [route.in_stream(stream) for route in routes]
 
     @property
     def Handler(self) -> type[RoutedSocketHandler]:
@@ -214,7 +240,8 @@ class SocketRouter:
     def _check_attributes(self, router: "SocketRouter") -> None:
         for name in attributes_of(router._base):
             value, here = router._value(name), self._value(name)
-            if value not in (here, getattr(RoutedSocketHandler, name, None)):
+            usual = getattr(RoutedSocketHandler, name, None)
+            if _comparable(value) not in (_comparable(here), _comparable(usual)):
                 raise DeclarationError(
                     f"the included router has {name} = {value!r}, which would be {here!r} here; "
                     "set it on the including router too"
@@ -287,6 +314,13 @@ class SocketRouter:
 def _without(shared: Iterable[Route], routes: list[Route]) -> list[Route]:
     known = {(route.keys, route.function) for route in shared}
     return [route for route in routes if (route.keys, route.function) not in known]
+
+
+def _comparable(value: Any) -> Any:
+    """An attribute as what it says: each router may have made protocols of its own."""
+    if not isinstance(value, tuple):
+        return value
+    return tuple((type(one), vars(one)) if isinstance(one, Protocol) else one for one in value)
 
 
 def _is_method(given: object) -> bool:

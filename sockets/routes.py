@@ -9,9 +9,10 @@ from typing import Any, TypedDict
 
 from .arguments import ROUTE_WORDS, Call, Groups, url_arguments
 from .content import Cleaning, content_schema, own_name
-from .exceptions import DeclarationError, suggest
+from .exceptions import SHOWN, DeclarationError, UnknownKey, UnknownStream, suggest
 from .functions import Function, is_generator, name_of, unwrap
 from .guards import Guard, has_perm, required_permissions
+from .multiplexing import key_in_stream, stream_of
 from .pipeline import compose
 from .schemas import Schema, schema_of_option
 from .stages import NO_STAGES, Stages
@@ -145,8 +146,22 @@ class Route:
 
     def prefixed(self, prefix: str) -> "Route":
         """The route with a literal prefix before each of its keys."""
+        if prefix and self.stream is not None:
+            raise DeclarationError(
+                f"{name_of(self.function)}: expected no prefix before the stream {self.stream!r}, "
+                f"got {prefix!r}; streams are not in one another"
+            )
         keys = tuple(prefix + key if isinstance(key, str) else key for key in self.keys)
         return replace(self, keys=keys, prefix=prefix + self.prefix)
+
+    def in_stream(self, stream: str) -> "Route":
+        """The route for messages of a stream, which come to no other."""
+        return self.prefixed(key_in_stream(stream, ""))
+
+    @property
+    def stream(self) -> str | None:
+        """The stream whose messages it takes; None where those are in none."""
+        return stream_of(self.prefix)
 
     def match(self, pattern: re.Pattern[str], key: str) -> re.Match[str] | None:
         """What one of the route's regexes finds in a key."""
@@ -162,6 +177,8 @@ class Route:
         """Whether it answers a string, or has the very regex, that another route has as key."""
         if isinstance(key, re.Pattern):
             return key in self.keys and prefix == self.prefix
+        if stream_of(key) != self.stream:
+            return False
         return any(
             own == key if isinstance(own, str) else self.match(own, key) for own in self.keys
         )
@@ -173,14 +190,24 @@ class Route:
 
 
 class Routes:
-    """The routes of a handler, in the order in which they were defined: the last match wins."""
+    """The routes of a handler, in the order in which they were defined: the last match wins.
+
+    Where it `has_streams`, keys that name one lead to the routes of this stream alone.
+    """
 
     def __init__(
-        self, routes: Iterable[Route], *, default: Route | None, timeout: float | None
+        self,
+        routes: Iterable[Route],
+        *,
+        default: Route | None,
+        timeout: float | None,
+        has_streams: bool = False,
     ) -> None:
         self._timeout = timeout
         self.routes = tuple(map(self.timed, routes))
         self.default = default and self.timed(default)
+        self._has_streams = has_streams
+        self._streams = {route.stream for route in self.routes}
         self.found: dict[str | None, tuple[Route, Groups | None]] = {}
         self._exact: dict[str, tuple[int, Route]] = {}
         self._patterns: list[tuple[int, re.Pattern[str], Route]] = []
@@ -207,16 +234,33 @@ class Routes:
             self.found[key] = found
         return found
 
+    def default_for(self, key: str | None) -> Route | None:
+        """The route for a message that no other takes; that of a stream is among the routes."""
+        return None if key is not None and self._stream_of(key) is not None else self.default
+
+    def refusal(self, key: str) -> UnknownKey:
+        """What to tell a client whose key leads nowhere."""
+        stream = self._stream_of(key)
+        if stream is not None and stream not in self._streams:
+            return UnknownStream(f"Unknown stream: {stream[:SHOWN]!r}.")
+        return UnknownKey(f"Unknown type: {key[:SHOWN]!r}.")
+
     def hider(self, route: Route, key: Key) -> Route | None:
         """The later route that takes a key of this one completely, or None."""
         later = takewhile(lambda other: other is not route, reversed(self.routes))
         return next((other for other in later if other.takes(key, route.prefix)), None)
 
+    def _stream_of(self, key: str) -> str | None:
+        return stream_of(key) if self._has_streams else None
+
     def _search(self, key: str) -> tuple[Route, Groups | None] | None:
         exact_position, exact = self._exact.get(key, (-1, None))
+        stream = self._stream_of(key)
         for position, pattern, route in self._patterns:
             if position < exact_position:
                 break
+            if self._has_streams and route.stream != stream:
+                continue
             if match := route.match(pattern, key):
                 return route, MappingProxyType(match.groupdict())
         return None if exact is None else (exact, None)

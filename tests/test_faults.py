@@ -59,6 +59,12 @@ def test_the_traceback_is_told_under_debug():
 def test_a_refusal_stands_for_itself():
     error = UnknownKey("No.")
     assert as_socket_error(error) is error
+    assert error.fault is None
+
+
+def test_an_error_knows_the_fault_that_it_stands_for():
+    fault = PermissionDenied()
+    assert as_socket_error(fault).fault is fault
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ FLOORS = {
     0: "exceptions messages conf values encoding faults functions signals",
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
-    "permissions guards stages pipeline routes consumer timeouts mailbox reader scope "
-    "protocols.__init__ protocols.base protocols.native protocols.msgpack built_in attributes "
-    "declaration",
+    "permissions guards stages multiplexing pipeline routes consumer timeouts mailbox reader scope "
+    "protocols.__init__ protocols.base protocols.native protocols.msgpack protocols.dcrf built_in "
+    "attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
     3: "socket entrance handlers",
@@ -46,10 +46,10 @@ WITHIN_A_FLOOR = {
     "guards": "permissions scope",
     "stages": "arguments guards permissions",
     "pipeline": "arguments content guards schemas stages",
-    "routes": "arguments content guards pipeline schemas stages",
+    "routes": "arguments content guards multiplexing pipeline schemas stages",
     "built_in": "routes",
     "attributes": "guards permissions protocols.base protocols.msgpack protocols.native routes",
-    "declaration": "arguments attributes built_in guards pipeline routes stages",
+    "declaration": "arguments attributes built_in guards pipeline protocols.base routes stages",
     "lane": "lanes sync",
     "lanes": "sync",
     "hooks": "arguments",
@@ -58,6 +58,7 @@ WITHIN_A_FLOOR = {
     "reader": "backlog mailbox",
     "protocols.native": "protocols.base",
     "protocols.msgpack": "protocols.native",
+    "protocols.dcrf": "multiplexing protocols.base",
     "scope": "protocols.base",
     "handlers": "entrance socket",
     "identity": "broadcasts",

@@ -8,6 +8,8 @@ from django.views import View
 
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.exceptions import DeclarationError
+from sockets.multiplexing import STREAM_END
+from sockets.protocols.dcrf import DCRF
 from sockets.protocols.native import Native
 
 from .clients import client_of
@@ -920,6 +922,98 @@ def test_a_child_in_whose_body_the_parents_router_is_used_is_refused():
             def on_bet(socket): ...
 
     assert Parent.socket.Handler._declared.routes.find("BET") is None
+
+
+def chat_router(**attributes):
+    chat = SocketRouter(**attributes)
+    chat.route("SAY")(on_chat)
+    return chat
+
+
+def test_a_router_may_be_a_stream():
+    socket = SocketRouter(protocols=(DCRF(),))
+    socket.include(chat_router(), stream="chat")
+    assert function_for(socket, f"chat{STREAM_END}SAY") is on_chat
+    assert function_for(socket, "SAY") is None
+
+
+def test_a_router_may_be_two_streams_and_have_a_prefix_in_one():
+    chat, socket = chat_router(), SocketRouter(protocols=(DCRF(),))
+    socket.include(chat, stream="left")
+    socket.include(chat, "I_", stream="right")
+    assert function_for(socket, f"left{STREAM_END}SAY") is on_chat
+    assert function_for(socket, f"right{STREAM_END}I_SAY") is on_chat
+    assert function_for(socket, f"right{STREAM_END}SAY") is None
+
+
+def test_two_routers_may_share_a_stream_but_not_a_key():
+    socket, more = SocketRouter(protocols=(DCRF(),)), SocketRouter()
+    more.route("SHOUT")(on_bet)
+    socket.include(chat_router(), stream="chat")
+    socket.include(more, stream="chat")
+    with pytest.raises(DeclarationError, match="would hide"):
+        socket.include(chat_router(), stream="chat")
+    assert function_for(socket, f"chat{STREAM_END}SHOUT") is on_bet
+
+
+def test_a_key_in_a_stream_hides_none_outside_and_the_other_way_round():
+    socket = SocketRouter(protocols=(DCRF(),))
+    socket.route(re.compile(".*"))(on_bet)
+    socket.include(chat_router(), stream="chat")
+    everything = SocketRouter()
+    everything.route(re.compile("A.*"))(on_bet)
+    socket.include(everything)
+    assert function_for(socket, f"chat{STREAM_END}SAY") is on_chat
+    assert function_for(socket, "SAY") is on_bet
+
+
+def test_a_stream_has_what_both_routers_have_of_a_common_base_too():
+    class Base(View):
+        socket = SocketRouter(protocols=(DCRF(),))
+        socket.route("CHAT")(on_chat)
+        socket.connect(on_chat)
+
+    socket = SocketRouter(handler=Base.socket.Handler)
+    socket.include(SocketRouter(handler=Base.socket.Handler), stream="chat")
+    assert function_for(socket, "CHAT") is on_chat
+    assert function_for(socket, f"chat{STREAM_END}CHAT") is on_chat
+    assert socket.Handler.connect_hooks == (on_chat,)
+
+
+def test_the_default_route_of_a_stream_is_its_last_resort():
+    chat, socket = chat_router(), SocketRouter(protocols=(DCRF(),))
+    chat.default_route(on_bet)
+    socket.include(chat, "I_", stream="chat")
+    assert function_for(socket, f"chat{STREAM_END}I_SAY") is on_chat
+    assert function_for(socket, f"chat{STREAM_END}SHOUT") is on_bet
+    assert socket.Handler._declared.routes.default is None
+
+
+def test_a_router_with_streams_is_included_with_them():
+    chat, both, socket = (chat_router(), *(SocketRouter(protocols=(DCRF(),)) for _ in range(2)))
+    both.include(chat, stream="chat")
+    socket.include(both)
+    assert function_for(socket, f"chat{STREAM_END}SAY") is on_chat
+
+
+@pytest.mark.parametrize("options", [{"stream": "outer"}, {"prefix": "X_"}])
+def test_streams_are_not_in_one_another(options):
+    both, socket = (SocketRouter(protocols=(DCRF(),)) for _ in range(2))
+    both.include(chat_router(), stream="chat")
+    with pytest.raises(DeclarationError, match="streams are not in one another"):
+        socket.include(both, **options)
+
+
+@pytest.mark.parametrize("name", ["", 5, f"a{STREAM_END}b"])
+def test_a_stream_has_a_name(name):
+    with pytest.raises(DeclarationError, match="expected the name of a stream"):
+        SocketRouter(protocols=(DCRF(),)).include(chat_router(), stream=name)
+
+
+def test_two_routers_may_each_have_made_the_same_protocols():
+    SocketRouter(protocols=(DCRF(),)).include(chat_router(protocols=(DCRF(),)))
+    with pytest.raises(DeclarationError, match="has protocols = "):
+        SocketRouter(protocols=(DCRF(), Native())).include(chat_router(protocols=(DCRF(),)))
 
 
 @pytest.mark.parametrize("given", [None, "router", View])

@@ -16,6 +16,7 @@ from django.views import View
 
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.guards import staff
+from sockets.protocols.dcrf import DCRF
 
 DOCS = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
 
@@ -310,6 +311,7 @@ def test_json_holds_what_the_list_does():
     assert game["attributes"]["max_waiting"] == 8
     assert game["default_route"] is None
     assert game["routes"][-1] == {
+        "stream": None,
         "key": r"BET_(?P<chips>\d+)$",
         "regex": True,
         "flags": re.UNICODE,
@@ -365,6 +367,47 @@ def test_what_content_must_be_is_shown():
         assert row(run("--handler", handler), name)[-cells:] == ["schema=dict[str, str]"]
     [shown] = run_json("--handler", handler)
     assert shown["routes"][0]["schema"] == shown["group_rules"][0]["schema"] == "dict[str, str]"
+
+
+def make_library():
+    books, library = SocketRouter(protocols=(DCRF(),)), SocketRouter(protocols=(DCRF(),))
+    books.route("list", re.compile("by_.+"))(lambda socket: None)
+    books.default_route(lambda socket: None)
+    people = SocketRouter(protocols=(DCRF(),))
+    people.route("list")(lambda socket: None)
+    library.include(books, "all_", stream="books")
+    library.include(people, stream="people")
+    globals()["Library"] = library.Handler
+    return f"{__name__}.Library"
+
+
+def test_streams_and_their_keys_are_listed_apart():
+    handler = make_library()
+    listed = run("--handler", handler)
+    for label in ('"all_list"', '"all_" + r"by_.+"', 'r""'):
+        assert row(listed, f"{label} in the stream books")
+    assert row(listed, '"list" in the stream people')
+    assert "HELLO" not in listed
+    [shown] = run_json("--handler", handler)
+    assert shown["built_in"] == []
+    assert [(line["stream"], line["key"], line["prefix"]) for line in shown["routes"]] == [
+        ("people", "list", ""),
+        ("books", "all_list", ""),
+        ("books", "by_.+", "all_"),
+        ("books", "", ""),
+    ]
+
+
+def test_a_key_is_looked_for_in_a_stream():
+    handler = make_library()
+    [answer] = run_json("list", "--stream", "people", "--handler", handler)
+    assert (answer["key"], answer["route"]["stream"]) == ("list", "people")
+    [answer] = run_json("nope", "--stream", "books", "--handler", handler)
+    assert (answer["route"]["stream"], answer["route"]["key"]) == ("books", "")
+    [answer] = run_json("lists", "--stream", "people", "--handler", handler)
+    assert (answer["route"], answer["nearest"][0]["stream"]) == (None, "people")
+    [answer] = run_json("list", "--handler", handler)
+    assert answer["route"] is None
 
 
 def test_json_tells_who_answers_a_key():

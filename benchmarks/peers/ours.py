@@ -1,8 +1,9 @@
 """This package: a view with a router.
 
 Without the option `session` its handlers are mounted as other peers' consumers are, with it as
-projects do. More options: `rows`, `fields` (checked by annotations), `typed` (content as a Struct),
-how many more `routes` and `regexes` there are, and how many `groups` each member is in besides.
+projects do. `protocol` is the wire that it speaks, such as `dcrf`. More options: `rows`, `fields`
+(checked by annotations), `typed` (content as a Struct), how many more `routes` and `regexes` there
+are, and how many `groups` each member is in besides.
 """
 
 import re
@@ -17,6 +18,9 @@ from sockets.asgi import get_asgi_application
 from sockets.brokers import make_broker
 from sockets.hub import Hub
 from sockets.models import Socket
+from sockets.protocols.base import Protocol
+from sockets.protocols.dcrf import DCRF
+from sockets.protocols.native import Native
 
 from ..project.mounting import mount
 from . import GROUP, NAP, ROUTES, option, work
@@ -27,8 +31,13 @@ class Payload(msgspec.Struct):
     n: int
 
 
+PROTOCOLS: dict[str, Protocol] = {"native": Native(), "dcrf": DCRF()}
+
+
 class Echo(View):
-    socket = SocketRouter(tracked=bool(option("rows")))
+    socket = SocketRouter(
+        tracked=bool(option("rows")), protocols=(PROTOCOLS[option("protocol", "native")],)
+    )
 
     for number in range(int(option("regexes", "0"))):
 

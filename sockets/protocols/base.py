@@ -3,8 +3,28 @@
 from typing import Any, ClassVar
 
 from ..encoding import decode_json
-from ..exceptions import SocketError
+from ..exceptions import InvalidFrame, SocketError
 from ..messages import Answer, Frame, Message, Ref
+
+
+def object_in(frame: Frame) -> dict[str, Any]:
+    """The JSON object in a text frame; raises `InvalidFrame` that tells what is there instead."""
+    if type(frame) is not str:
+        raise InvalidFrame(f"expected a JSON text frame, got {len(frame)} bytes.")
+    try:
+        content = decode_json(frame)
+    except (ValueError, RecursionError) as fault:
+        # msgspec's own errors and UnicodeEncodeError are ValueErrors.
+        raise InvalidFrame(f"expected a JSON object: {fault}.") from None
+    if type(content) is not dict:
+        raise InvalidFrame(f"expected a JSON object, got {kind_of(content)}.")
+    return content
+
+
+def kind_of(value: Any) -> str:
+    """What a value is in JSON."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")
 
 
 class Protocol:
@@ -18,6 +38,16 @@ class Protocol:
 
     is_flat: ClassVar[bool] = False
     """Whether content is the whole message: an object with `type` and `ref` among its fields."""
+
+    has_built_in: ClassVar[bool] = True
+    """Whether its clients know the built-in routes, such as HELLO and JOIN."""
+
+    has_streams: ClassVar[bool] = False
+    """Whether a frame may name a stream, whose keys are apart from those of all others."""
+
+    refs_differ: ClassVar[bool] = True
+    """Whether a ref in use cannot be used again. Otherwise it may be any value of JSON, and
+    CANCEL finds none."""
 
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""

@@ -1,8 +1,10 @@
 from django.urls import path
 
-from . import rooms, views
+from . import library, rooms, views
 
 urlpatterns = [
+    path("shelf/", library.Shelf.as_view()),
+    path("library/", library.Library.as_view()),
     path("bench/", views.Bench.as_view()),
     path("crowd/", views.Crowd.as_view()),
     path("patient-crowd/", views.PatientCrowd.as_view()),

@@ -30,6 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("key", nargs="?", metavar="KEY", help="tell who answers this key")
+        parser.add_argument("--stream", metavar="NAME", help="where the key is one of this stream")
         parser.add_argument("--path", help="only the socket at this path, such as /table/7/")
         parser.add_argument(
             "--handler",
@@ -46,7 +47,8 @@ class Command(BaseCommand):
         if key is None:
             self._write(places, format, self._list)
         else:
-            self._write([Answer.at(place, key) for place in places], format, self._tell)
+            answers = [Answer.at(place, key, options["stream"]) for place in places]
+            self._write(answers, format, self._tell)
 
     def _write(
         self, found: list[Any], format: str, write_text: Callable[[list[Any]], None]
