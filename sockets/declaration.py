@@ -19,8 +19,11 @@ from .built_in import BUILT_IN, on_ping
 from .exceptions import DeclarationError, suggest
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import admission
+from .protocols.base import Protocol
 from .routes import Route, Routes
 from .stages import FUNCTIONS
+
+PACKAGE = __name__.partition(".")[0]
 
 # What Channels' consumers call and a routed handler never does, and what takes its place.
 NEVER_CALLED = {
@@ -66,11 +69,10 @@ class Declaration:
         self.admit = admission(self.access, f"{handler.__qualname__}.guards")
         self.default = self._own("default_route")
         self.own_routes = tuple(map(self._route, handler.routes))
-        self.routes = Routes(
-            [*BUILT_IN, *(route.behind(self.access) for route in self.own_routes)],
-            default=self.default and Route.of((), self.default).behind(self.access),
-            timeout=handler.timeout,
-        )
+        known = {protocol.has_built_in for protocol in handler.protocols}
+        self.built_in = BUILT_IN if True in known else ()
+        self.routes = self._table(self.built_in)
+        self._routes_alone = self._table(()) if False in known else self.routes
         found = self.routes.find("PING")
         self.hears_ping = found is not None and found[0].function is on_ping
         """Whether a PING is the client's answer to ours, and not a route of the user's."""
@@ -92,6 +94,10 @@ class Declaration:
         """Whether a handshake waits for nothing that takes long."""
         self._event_routes: dict[str, Route] = {}
 
+    def routes_for(self, protocol: Protocol) -> Routes:
+        """The routes of a connection that speaks this protocol."""
+        return self.routes if protocol.has_built_in else self._routes_alone
+
     def event_route(self, event: dict[str, Any]) -> Route | None:
         """The method that a channel layer's event is meant for, or None.
 
@@ -111,10 +117,12 @@ class Declaration:
 
     def _check_overrides(self) -> None:
         for owner in self._handler.__mro__[: self._handler.__mro__.index(self._base)]:
-            for name in NEVER_CALLED.keys() & vars(owner).keys():
+            for name in NEVER_CALLED.keys() & vars(owner).keys() - self._handler._called:
                 raise DeclarationError(
                     f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
                 )
+            if owner.__module__.partition(".")[0] == PACKAGE:
+                continue  # it knows what it replaces
             for name in vars(owner):
                 private = name.startswith("_") and not name.startswith("__")
                 if private and name != "_declared" and hasattr(self._base, name):
@@ -136,6 +144,13 @@ class Declaration:
                     f"is an object with its type: {route.misfit}; annotate it with a class that "
                     "has these fields"
                 )
+
+    def _table(self, built_in: tuple[Route, ...]) -> Routes:
+        return Routes(
+            [*built_in, *(route.behind(self.access) for route in self.own_routes)],
+            default=self.default and Route.of((), self.default).behind(self.access),
+            timeout=self._handler.timeout,
+        )
 
     def _route(self, given: RouteLike) -> Route:
         if isinstance(given, Route):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import Any, ClassVar
 
 from .arguments import Groups
 from .backlog import Event
@@ -63,6 +63,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         "_surely_small",
     )  # fmt: skip
 
+    _called: ClassVar[frozenset[str]] = frozenset()
+    """The methods of Channels' consumers that a class calls after all."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._declared = Declaration(cls, RoutedSocketHandler)
@@ -91,7 +94,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 await finish(self._end(event))
 
     def _prepare(self, lane: Lane | None, receive: Any) -> None:
-        self._found = self._declared.routes.found
+        self._found = self._declared.routes_for(self._protocol).found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes: Strikes | None = None
         self._hooked = False
@@ -195,7 +198,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
         """The route of a message with a new key; None where it was answered with an error."""
-        routes, key = self._declared.routes, message.key
+        routes, key = self._declared.routes_for(self._protocol), message.key
         if key is not None and (found := routes.find(key)):
             return found
         if routes.default is not None:

@@ -301,7 +301,7 @@ class ClientSocket(Attributes):
         if not self._accepted:
             self._outbox.drop_waiting()
         details = LoginRequired().details
-        self.send_action("RECONNECT", details=details)
+        self._outbox.send(self._protocol.reconnect(details))
         self._close(CloseCode.LOG_IN, details)
 
     def _close_unread(self) -> None:

@@ -3,8 +3,28 @@
 from typing import Any, ClassVar
 
 from ..encoding import decode_json
-from ..exceptions import SocketError
+from ..exceptions import InvalidFrame, SocketError
 from ..messages import Answer, Frame, Message, Ref
+
+
+def object_in(frame: Frame) -> dict[str, Any]:
+    """The JSON object in a text frame; raises `InvalidFrame` that tells what is there instead."""
+    if type(frame) is not str:
+        raise InvalidFrame(f"expected a JSON text frame, got {len(frame)} bytes.")
+    try:
+        content = decode_json(frame)
+    except (ValueError, RecursionError) as fault:
+        # msgspec's own errors and UnicodeEncodeError are ValueErrors.
+        raise InvalidFrame(f"expected a JSON object: {fault}.") from None
+    if type(content) is not dict:
+        raise InvalidFrame(f"expected a JSON object, got {kind_of(content)}.")
+    return content
+
+
+def kind_of(value: Any) -> str:
+    """What a value is in JSON."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")
 
 
 class Protocol:
@@ -18,6 +38,9 @@ class Protocol:
 
     is_flat: ClassVar[bool] = False
     """Whether content is the whole message: an object with `type` and `ref` among its fields."""
+
+    has_built_in: ClassVar[bool] = True
+    """Whether its clients know the built-in routes, such as HELLO and JOIN."""
 
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""
@@ -62,6 +85,10 @@ class Protocol:
     def call(self, type: str, ref: Ref, data: Any) -> Frame | None:
         """A question to the client, which it answers with the same ref."""
         raise NotImplementedError
+
+    def reconnect(self, details: str) -> Frame | None:
+        """What tells a client that it must log in, before it is closed; None is silence."""
+        return self.action("RECONNECT", {"details": details})
 
     def lagged(self, missed: int) -> Frame | None:
         """What tells a slow client how many broadcasts it missed; None is silence."""
