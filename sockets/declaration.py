@@ -117,7 +117,7 @@ class Declaration:
 
     def _check_overrides(self) -> None:
         for owner in self._handler.__mro__[: self._handler.__mro__.index(self._base)]:
-            for name in NEVER_CALLED.keys() & vars(owner).keys() - self._handler._called:
+            for name in NEVER_CALLED.keys() & vars(owner).keys() - self._handler._channels_methods:
                 raise DeclarationError(
                     f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
                 )

@@ -63,7 +63,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         "_surely_small",
     )  # fmt: skip
 
-    _called: ClassVar[frozenset[str]] = frozenset()
+    _channels_methods: ClassVar[frozenset[str]] = frozenset()
     """The methods of Channels' consumers that a class calls after all."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
