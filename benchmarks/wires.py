@@ -56,6 +56,10 @@ def observable(route: str, number: int, payload: dict[str, Any]) -> str:
     return json.dumps({"route": route, "uuid": number, "payload": payload})
 
 
+def replykey(route: str, number: int, payload: dict[str, Any]) -> str:
+    return json.dumps({"type": route, "reply_key": number, **payload})
+
+
 def socketio(route: str, number: int, payload: dict[str, Any]) -> str:
     acknowledged = "" if route in ("cast", "burst") else number
     return f"42{acknowledged}{json.dumps([route, payload])}"
@@ -81,6 +85,7 @@ WIRES = {
         pong="3",
     ),
     "ours": Wire(ours),
+    "ours:protocol=replykey": Wire(replykey),
 }
 TITLES = {
     "raw_json": "raw ASGI, json",
@@ -94,6 +99,12 @@ TITLES = {
     "socketio": "python-socketio",
     "ours": "**sockets**",
 }
+
+
+def wire_of(spec: str) -> Wire:
+    """How clients speak to a peer, or to it in the protocol that is its first option."""
+    peer, *options = spec.split(":")
+    return WIRES.get(":".join([peer, *options[:1]]), WIRES[peer])
 
 
 def title_of(spec: str) -> str:

@@ -34,6 +34,7 @@ from sockets.encoding import decode_json
 from sockets.exceptions import DeclarationError
 from sockets.tokens import TicketMiddleware
 
+from . import websocket_utils as examples
 from .clients import Client, client_of
 
 STAFF = "auth.change_user"
@@ -71,28 +72,8 @@ async def looked_up_and_awaited(self, content, **kwargs):
 # Its examples
 
 
-class SyncExample(Consumer):
-    # the below method is required if the JS app want to route message by type like channels
-    def receive_json(self, content, **kwargs):
-        target_method = getattr(self, content["type"])
-        target_method(content)
-
-    # the auto route feature is optional
-    @auto_route
-    def your_method(self, event):
-        python_object = {}
-        return python_object
-
-
-class RoutedExample(Consumer):
-    @auto_route
-    def your_method(self, event):
-        python_object = {}
-        return python_object
-
-
-@pytest.mark.parametrize("consumer", [SyncExample, RoutedExample])
-async def test_the_routing_example(consumer):
+@pytest.mark.parametrize("consumer", [examples.Routed, examples.RoutedByName])
+async def test_the_example_of_routing(consumer):
     async with client_of(consumer) as client:
         message = {"type": "your_method", "key": "value", "reply_key": "r2"}
         assert await client.ask(message) == {"key": "r2"}
@@ -103,51 +84,34 @@ async def test_the_routing_example(consumer):
         assert await client.receive_nothing()
 
 
-class TokenExample(Consumer):
-    def connect(self):
-        # the below function will return a boolian, do as you see fit with it
-        # note that only signed in user can validate token
-        boolian_result = validate_websocket_token(self.scope)
-        outcomes.append(boolian_result)
-
-
-outcomes: list[bool] = []
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("closing_connections")
-async def test_the_token_example_refuses_everyone_with_one_warning(caplog):
-    outcomes.clear()
-    ann = await User.objects.acreate(username="ann")
-    routes = URLRouter([path("path/<str:token>", TokenExample)])
-    for token in (await aget_websocket_token(ann), "null"):
-        client = Client(routes, f"/path/{token}")
-        client.scope["user"] = ann
+async def test_the_example_of_tokens_admits_nobody_as_it_does_not_accept(rf, settings, caplog):
+    loader = "django.template.loaders.locmem.Loader", {"main.html": "{{ token }}"}
+    engine = "django.template.backends.django.DjangoTemplates"
+    settings.TEMPLATES = [{"BACKEND": engine, "OPTIONS": {"loaders": [loader]}}]
+    request = rf.get("/")
+    request.user = await User.objects.acreate(username="ann")
+    token = (await sync_to_async(examples.your_view)(request)).content.decode()
+    routes = URLRouter(examples.urlpatterns)
+    for shown in (token, "null"):
+        client = Client(routes, f"/path/{shown}")
+        client.scope["user"] = request.user
         assert await client.connect() == (False, 1000)
-    assert outcomes == [True, False]
-    first, second = caplog.records
-    assert first.message == second.message
-    assert (first.levelno, "self.accept()" in first.message) == (logging.WARNING, True)
-
-
-list_o_django_perms = [STAFF]
-
-
-class PermissionExample(Alive):
-    @require_perms(list_o_django_perms)
-    def top_secret(self):
-        self.send_json({"key": "secret"})
+        [record] = caplog.records
+        assert (record.levelno, "self.accept()" in record.message) == (logging.WARNING, True)
+        caplog.clear()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("closing_connections")
-async def test_the_permission_example():
+async def test_the_example_of_permissions():
     for user, may in await users():
-        async with client_as(PermissionExample, user) as client:
+        async with client_as(examples.Guarded, user) as client:
+            await client.send_json_to({"type": "top_secret", "reply_key": "r1"})
             if may:
-                assert await client.ask({"type": "top_secret"}) == {"key": "secret"}
-            else:
-                assert await is_silent(client, {"type": "top_secret", "reply_key": "r"})
+                assert await client.receive_json_from() == {"key": "secret"}
+            assert await client.receive_nothing()
 
 
 @sync_to_async
@@ -587,6 +551,12 @@ async def test_receive_json_of_a_subclass_takes_what_its_parent_routed():
     async with client_of(Page) as client:
         assert await client.ask({"type": "alive", "reply_key": 1}) == {"key": 1}
     assert seen == ["alive"]
+
+
+@pytest.mark.parametrize("name", ["receive", "websocket_receive", "decode_json"])
+def test_other_methods_of_channels_consumers_are_refused(name):
+    with pytest.raises(DeclarationError, match=f"Page.{name} would never be called"):
+        type("Page", (Alive,), {name: lambda self: None})
 
 
 async def test_routes_stand_beside_the_methods():

@@ -1,8 +1,9 @@
 """This package: a view with a router.
 
 Without the option `session` its handlers are mounted as other peers' consumers are, with it as
-projects do. More options: `rows`, `fields` (checked by annotations), `typed` (content as a Struct),
-how many more `routes` and `regexes` there are, and how many `groups` each member is in besides.
+projects do. More options: `protocol`, which comes first, `rows`, `fields` (checked by annotations),
+`typed` (content as a Struct), how many more `routes` and `regexes` there are, and how many `groups`
+each member is in besides.
 """
 
 import re
@@ -12,14 +13,20 @@ import msgspec
 from django.urls import path
 from django.views import View
 
-from sockets import SocketRouter, groups
+from sockets import RoutedSocketHandler, SocketRouter, groups
 from sockets.asgi import get_asgi_application
 from sockets.brokers import make_broker
 from sockets.hub import Hub
 from sockets.models import Socket
+from sockets.protocols.replykey import ReplyKey
 
 from ..project.mounting import mount
 from . import GROUP, NAP, ROUTES, option, work
+
+PROTOCOLS = {
+    "": RoutedSocketHandler.protocols,
+    "replykey": (ReplyKey(),),
+}
 
 
 class Payload(msgspec.Struct):
@@ -28,7 +35,7 @@ class Payload(msgspec.Struct):
 
 
 class Echo(View):
-    socket = SocketRouter(tracked=bool(option("rows")))
+    socket = SocketRouter(tracked=bool(option("rows")), protocols=PROTOCOLS[option("protocol")])
 
     for number in range(int(option("regexes", "0"))):
 

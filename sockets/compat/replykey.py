@@ -93,11 +93,8 @@ class ClientMethod:
         return self if consumer is None else MethodType(self, consumer)
 
     def __call__(self, consumer: Any, *arguments: Any, **named: Any) -> Any:
-        try:
-            get_running_loop()
-        except RuntimeError:
-            return async_to_sync(self._run)(consumer, *arguments, **named)
-        return self._run(consumer, *arguments, **named)
+        run = self._run if _is_in_loop() else async_to_sync(self._run)
+        return run(consumer, *arguments, **named)
 
     async def _run(self, consumer: Any, *arguments: Any, **named: Any) -> Any:
         """Call it, and if it answers send the answer, be it an error."""
@@ -139,6 +136,14 @@ class ClientMethod:
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(routed, name, getattr(self, name, getattr(routed, name)))
         return routed
+
+
+def _is_in_loop() -> bool:
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _takes_event(method: Function) -> bool:
