@@ -85,8 +85,9 @@ WIRES = {
         pong="3",
     ),
     "ours": Wire(ours),
-    "ours:protocol=replykey": Wire(replykey),
 }
+PROTOCOLS = {"protocol=replykey": Wire(replykey)}
+"""How clients speak to ours with this option."""
 TITLES = {
     "raw_json": "raw ASGI, json",
     "raw_msgspec": "raw ASGI, msgspec",
@@ -102,9 +103,9 @@ TITLES = {
 
 
 def wire_of(spec: str) -> Wire:
-    """How clients speak to a peer, or to it in the protocol that is its first option."""
+    """How clients speak to a peer, in the protocol that its options may name."""
     peer, *options = spec.split(":")
-    return WIRES.get(":".join([peer, *options[:1]]), WIRES[peer])
+    return next((PROTOCOLS[name] for name in options if name in PROTOCOLS), WIRES[peer])
 
 
 def title_of(spec: str) -> str:

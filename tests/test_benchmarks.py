@@ -39,6 +39,7 @@ def records(subject, **figures):
         ("ours:typed", "r10"),
         ("ours:routes=10", "s5"),
         ("ours:regexes=10", "x5_1"),
+        ("ours:protocol=replykey", "r3"),
     ],
 )
 def test_an_application_is_measured_alone(spec, route):

@@ -1,9 +1,9 @@
 """This package: a view with a router.
 
 Without the option `session` its handlers are mounted as other peers' consumers are, with it as
-projects do. More options: `protocol`, which comes first, `rows`, `fields` (checked by annotations),
-`typed` (content as a Struct), how many more `routes` and `regexes` there are, and how many `groups`
-each member is in besides.
+projects do. More options: `protocol`, `rows`, `fields` (checked by annotations), `typed` (content
+as a Struct), how many more `routes` and `regexes` there are, and how many `groups` each member is
+in besides.
 """
 
 import re
