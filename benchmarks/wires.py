@@ -56,6 +56,10 @@ def observable(route: str, number: int, payload: dict[str, Any]) -> str:
     return json.dumps({"route": route, "uuid": number, "payload": payload})
 
 
+def replykey(route: str, number: int, payload: dict[str, Any]) -> str:
+    return json.dumps({"type": route, "reply_key": number, **payload})
+
+
 def socketio(route: str, number: int, payload: dict[str, Any]) -> str:
     acknowledged = "" if route in ("cast", "burst") else number
     return f"42{acknowledged}{json.dumps([route, payload])}"
@@ -82,14 +86,8 @@ WIRES = {
     ),
     "ours": Wire(ours),
 }
-
-
-def wire_of(spec: str) -> Wire:
-    """How clients speak to a peer: `ours:protocol=dcrf` speaks as `dcrf` does."""
-    peer, *options = spec.split(":")
-    spoken = [option.partition("=")[2] for option in options if option.startswith("protocol=")]
-    return WIRES[spoken[0] if spoken else peer]
-
+PROTOCOLS = {"dcrf": dcrf, "replykey": replykey}
+"""How clients speak to ours with another protocol."""
 
 TITLES = {
     "raw_json": "raw ASGI, json",
@@ -103,6 +101,13 @@ TITLES = {
     "socketio": "python-socketio",
     "ours": "**sockets**",
 }
+
+
+def wire_of(spec: str) -> Wire:
+    """How clients speak to a peer: `ours:protocol=dcrf` as those of that protocol do."""
+    peer, *options = spec.split(":")
+    spoken = [option.partition("=")[2] for option in options if option.startswith("protocol=")]
+    return Wire(PROTOCOLS.get(spoken[0], ours)) if spoken else WIRES[peer]
 
 
 def title_of(spec: str) -> str:

@@ -1,6 +1,7 @@
 """Questions to one client, waiting for their answers."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from .exceptions import CallError, CallTimeout, Disconnected
@@ -16,17 +17,17 @@ class Calls:
         self._number = 0
         self._pending: dict[Ref, tuple[asyncio.Future[Any], Message | None]] = {}
 
-    def begin(self) -> tuple[Ref, "asyncio.Future[Any]"]:
-        """A new ref, and the future that its answer will resolve."""
+    async def ask(self, send: Callable[[Ref], object], timeout: float) -> Any:
+        """The client's answer to what `send` sends with a new ref.
+
+        Raises `CallTimeout`, `CallError` or `Disconnected`, and what `send` raises.
+        """
         self._number += 1
         ref = f"{CALL_PREFIX}{self._number}"
         future = asyncio.get_running_loop().create_future()
         self._pending[ref] = future, current_message.get()
-        return ref, future
-
-    async def wait(self, ref: Ref, future: "asyncio.Future[Any]", timeout: float) -> Any:
-        """The client's answer; raises `CallTimeout`, `CallError` or `Disconnected`."""
         try:
+            send(ref)
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:

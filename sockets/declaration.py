@@ -16,6 +16,8 @@ from .protocols.base import Protocol
 from .routes import Route, Routes
 from .stages import FUNCTIONS
 
+PACKAGE = __name__.partition(".")[0]
+
 # What Channels' consumers call and a routed handler never does, and what takes its place.
 NEVER_CALLED = {
     "websocket_connect": "write `connect(self)`; accept follows by itself",
@@ -110,10 +112,12 @@ class Declaration:
 
     def _check_overrides(self) -> None:
         for owner in self._handler.__mro__[: self._handler.__mro__.index(self._base)]:
-            for name in NEVER_CALLED.keys() & vars(owner).keys():
+            for name in NEVER_CALLED.keys() & vars(owner).keys() - self._handler._channels_methods:
                 raise DeclarationError(
                     f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
                 )
+            if owner.__module__.partition(".")[0] == PACKAGE:
+                continue  # it knows what it replaces
             for name in vars(owner):
                 private = name.startswith("_") and not name.startswith("__")
                 if private and name != "_declared" and hasattr(self._base, name):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from .arguments import Groups
 from .backlog import Event
@@ -55,6 +55,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         *("_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes"),
         "_surely_small",
     )  # fmt: skip
+
+    _channels_methods: ClassVar[frozenset[str]] = frozenset()
+    """The methods of Channels' consumers that a class calls after all."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -33,7 +33,7 @@ from .declaration import Declaration
 from .exceptions import CloseCode, Disconnected, LanesBusy, LoginRequired
 from .hub import Hub
 from .member import Member
-from .messages import check_status, current_message
+from .messages import Ref, check_status, current_message
 from .outbox import Outbox
 from .reader import Reader
 from .rows import make_row
@@ -188,9 +188,11 @@ class ClientSocket(Attributes):
         await self._accept()
         if self._closed is not None:
             raise Disconnected(self._closed)
-        ref, future = self._calls.begin()
-        self._outbox.send(self._protocol.call(type, ref, data))
-        return await self._calls.wait(ref, future, timeout)
+
+        def send(ref: Ref) -> None:
+            self._outbox.send(self._protocol.call(type, ref, data))
+
+        return await self._calls.ask(send, timeout)
 
     async def _ask_parked(self, type: str, data: Any, timeout: float) -> Any:
         with self._hub.lanes.parking("call", share=2) as granted:
@@ -299,7 +301,7 @@ class ClientSocket(Attributes):
         if not self._accepted:
             self._outbox.drop_waiting()
         details = LoginRequired().details
-        self.send_action("RECONNECT", details=details)
+        self._outbox.send(self._protocol.reconnect(details))
         self._close(CloseCode.LOG_IN, details)
 
     def _close_unread(self) -> None:

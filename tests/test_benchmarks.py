@@ -40,6 +40,7 @@ def records(subject, **figures):
         ("ours:routes=10", "s5"),
         ("ours:protocol=dcrf", "r10"),
         ("ours:regexes=10", "x5_1"),
+        ("ours:protocol=replykey", "r3"),
     ],
 )
 def test_an_application_is_measured_alone(spec, route):

@@ -13,14 +13,15 @@ FLOORS = {
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
     "permissions guards stages multiplexing pipeline routes consumer timeouts mailbox reader scope "
-    "protocols.__init__ protocols.base protocols.native protocols.msgpack protocols.dcrf built_in "
-    "attributes declaration",
+    "protocols.__init__ protocols.base protocols.native protocols.msgpack protocols.dcrf "
+    "protocols.replykey built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
     3: "socket entrance handlers",
     4: "router",
     5: "mounts listing",
-    6: "admin asgi receivers project_checks route_checks checks apps __init__ "
+    6: "compat.__init__ compat.replykey "
+    "admin asgi receivers project_checks route_checks checks apps __init__ "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }
@@ -59,6 +60,7 @@ WITHIN_A_FLOOR = {
     "protocols.native": "protocols.base",
     "protocols.msgpack": "protocols.native",
     "protocols.dcrf": "multiplexing protocols.base",
+    "protocols.replykey": "protocols.base",
     "scope": "protocols.base",
     "handlers": "entrance socket",
     "identity": "broadcasts",

@@ -192,6 +192,20 @@ async def test_call_raises_an_answer_that_is_no_success(colour, status, told):
     assert outcomes[0].data == "why"
 
 
+async def test_a_question_that_cannot_be_sent_is_not_waited_for(caplog):
+    router = SocketRouter()
+
+    @router.route("ASK")
+    async def on_ask(socket):
+        with pytest.raises(TypeError):
+            await socket.call("Q", object())
+        return len(socket._calls._pending)
+
+    async with client_of(router) as client:
+        assert (await client.ask({"type": "ASK", "ref": 1}))["data"] == 0
+    assert not caplog.records
+
+
 @COLOURS
 async def test_call_times_out(colour):
     router, _ = asking(colour)

@@ -17,6 +17,8 @@ from django.views import View
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.guards import staff
 from sockets.protocols.dcrf import DCRF
+from sockets.protocols.native import Native
+from sockets.protocols.replykey import ReplyKey
 
 DOCS = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
 
@@ -173,6 +175,25 @@ def test_the_route_that_wins_stands_first_and_the_built_in_ones_last():
         '"TIME_SYNC"',
         '"HELLO"',
     ]
+
+
+def test_a_protocol_that_has_nothing_built_in_has_its_own_routes_only():
+    class Price(RoutedSocketHandler):
+        protocols = (ReplyKey(),)
+        routes = (("price", "on_price"),)
+
+        def on_price(self): ...
+
+    class Both(Price):
+        protocols = (ReplyKey(), Native())
+
+    globals().update(Price=Price, Both=Both)
+    [told] = run_json("--handler", f"{__name__}.Price")
+    assert [line["key"] for line in told["routes"]] == ["price"]
+    assert told["built_in"] == []
+    [told] = run_json("--handler", f"{__name__}.Both")
+    assert [line["key"] for line in told["routes"]] == ["price"]
+    assert len(told["built_in"]) == 6
 
 
 def test_a_line_tells_function_colour_and_options():

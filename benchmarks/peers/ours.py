@@ -21,6 +21,7 @@ from sockets.models import Socket
 from sockets.protocols.base import Protocol
 from sockets.protocols.dcrf import DCRF
 from sockets.protocols.native import Native
+from sockets.protocols.replykey import ReplyKey
 
 from ..project.mounting import mount
 from . import GROUP, NAP, ROUTES, option, work
@@ -31,7 +32,7 @@ class Payload(msgspec.Struct):
     n: int
 
 
-PROTOCOLS: dict[str, Protocol] = {"native": Native(), "dcrf": DCRF()}
+PROTOCOLS: dict[str, Protocol] = {"native": Native(), "dcrf": DCRF(), "replykey": ReplyKey()}
 
 
 class Echo(View):

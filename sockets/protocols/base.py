@@ -93,6 +93,10 @@ class Protocol:
         """A question to the client, which it answers with the same ref."""
         raise NotImplementedError
 
+    def reconnect(self, details: str) -> Frame | None:
+        """What tells a client that it must log in, before it is closed; None is silence."""
+        return self.action("RECONNECT", {"details": details})
+
     def lagged(self, missed: int) -> Frame | None:
         """What tells a slow client how many broadcasts it missed; None is silence."""
         return None
