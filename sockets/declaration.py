@@ -22,6 +22,8 @@ from .pipeline import admission
 from .routes import Route, Routes
 from .stages import FUNCTIONS
 
+PACKAGE = __name__.partition(".")[0]
+
 # What Channels' consumers call and a routed handler never does, and what takes its place.
 NEVER_CALLED = {
     "websocket_connect": "write `connect(self)`; accept follows by itself",
@@ -115,6 +117,8 @@ class Declaration:
                 raise DeclarationError(
                     f"{owner.__qualname__}.{name} would never be called; {NEVER_CALLED[name]}"
                 )
+            if owner.__module__.partition(".")[0] == PACKAGE:
+                continue  # it knows what it replaces
             for name in vars(owner):
                 private = name.startswith("_") and not name.startswith("__")
                 if private and name != "_declared" and hasattr(self._base, name):
