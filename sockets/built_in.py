@@ -70,7 +70,7 @@ def _rule_of(socket: Any, message: Message, group: str) -> Route:
 
 def timestamp() -> str:
     """Milliseconds since the epoch, as the text that native clients set their clock by."""
-    return str(time.time() * 1000)
+    return str(time.time_ns() // 1_000_000)
 
 
 BUILT_IN = (

@@ -16,8 +16,6 @@ from ..routes import Route
 if TYPE_CHECKING:
     from ..models import Socket
 
-USER_FIELDS = frozenset({"USER_ID", "USERNAME"})
-
 # Pages may look for it, so it is spelt as it always was.
 FAULT = "An error occured while processing your request, please contact support or try again."
 
@@ -27,9 +25,9 @@ def stamped(content: Any) -> str:
     text = json_text(content)
     if text[0] != "{":
         return text
-    if '"TIMESTAMP"' in text:
+    if '"TIMESTAMP"' in text or text == "{}":
         return json_text({**decode_json(text), "TIMESTAMP": timestamp()})
-    return f'{text[:-1]}{"," if len(text) > 2 else ""}"TIMESTAMP":"{timestamp()}"}}'
+    return f'{text[:-1]},"TIMESTAMP":"{timestamp()}"}}'
 
 
 class Original(Native):
@@ -44,24 +42,23 @@ class Original(Native):
 
     def decode(self, frame: Frame) -> Message | Answer:
         message = super().decode(frame)
-        if type(message) is Message and not USER_FIELDS.isdisjoint(message.content):
-            raise InvalidFrame(
-                "expected a message without USER_ID and USERNAME, which the server fills in.",
-                ref=message.ref,
-            )
+        if type(message) is Message:
+            content = message.content
+            if "USER_ID" in content or "USERNAME" in content:
+                raise InvalidFrame(
+                    "expected a message without USER_ID and USERNAME, which the server fills in.",
+                    ref=message.ref,
+                )
         return message
 
     def error(self, error: SocketError, message: Message | None) -> Frame:
-        content: dict[str, Any] = {"type": "ERROR", "status": error.status}
-        texts = [one["text"] for one in error.errors]
-        if isinstance(error, UnknownKey):
-            content |= {"details": error.details}
-        elif not isinstance(error, HandlerFault):
-            content |= {"success": False, "errors": texts, "details": error.details}
-        else:
+        details, texts = error.details, [one["text"] for one in error.errors]
+        if isinstance(error, HandlerFault):
             # Under DEBUG the text is the traceback, and the details are its last line.
-            shown = error.details if texts != [error.details] else FAULT
-            content |= {"success": False, "errors": [shown], "details": texts[0]}
+            details, texts = texts[0], [FAULT if texts == [details] else details]
+        content: dict[str, Any] = {"type": "ERROR", "status": error.status, "details": details}
+        if not isinstance(error, UnknownKey):
+            content |= {"success": False, "errors": texts}
         if message is not None and message.ref is not None:
             content["ref"] = message.ref
         return self.frame(content)
@@ -95,7 +92,7 @@ class OriginalSocketHandler(RoutedSocketHandler):
 
     def _handle(self, message: Message, route: Route) -> Coroutine[Any, Any, None]:
         if not message.answered:  # as are events of the channel layer, which are no client's
-            user = self.user if self.user.is_authenticated else None
-            message.content["USER_ID"] = getattr(user, "pk", None)
-            message.content["USERNAME"] = None if user is None else user.get_username()
+            content, user_id = message.content, self._member.identity.user_pk
+            content["USER_ID"] = user_id
+            content["USERNAME"] = None if user_id is None else self.user.get_username()
         return super()._handle(message, route)
