@@ -19,6 +19,7 @@ from sockets import RoutedSocketHandler, SocketError, SocketRouter
 from sockets.asgi import get_asgi_application
 from sockets.compat.original import FAULT, Original, OriginalSocketHandler
 from sockets.exceptions import InvalidFrame
+from sockets.hub import Hub
 from sockets.messages import Answer
 from sockets.models import Socket
 
@@ -426,6 +427,14 @@ async def test_a_subclass_adds_to_it():
 async def test_untracked_sockets_have_no_others():
     async with client_of(Table, user=User(pk=7, username="ann")) as client:
         assert (await asked(client, {"type": "HELLO"}))["user_id"] == 7
+
+
+async def test_who_said_hello_is_asked_when_it_is_silent():
+    async with client_of(Table) as client:
+        [member] = Hub.current().members
+        assert not member.answers
+        assert (await asked(client, {"type": "HELLO"}))["type"] == "GOT_HELLO"
+        assert member.answers
 
 
 async def test_a_ping_is_not_echoed():
