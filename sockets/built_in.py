@@ -10,6 +10,11 @@ from .routes import Route
 
 
 def on_hello(socket: Any) -> None:
+    greet(socket)
+
+
+def greet(socket: Any, **fields: Any) -> None:
+    """Send GOT_HELLO, with more fields where there are any, to a client that answers PING."""
     if socket._declared.hears_ping:
         socket._member.rely_on_answers()
     socket.send_action(
@@ -17,6 +22,7 @@ def on_hello(socket: Any) -> None:
         user_id=getattr(socket.user, "pk", None) if socket.user.is_authenticated else None,
         path=socket.path,
         TIMESTAMP=timestamp(),
+        **fields,
     )
 
 
@@ -64,7 +70,7 @@ def _rule_of(socket: Any, message: Message, group: str) -> Route:
 
 def timestamp() -> str:
     """Milliseconds since the epoch, as the text that native clients set their clock by."""
-    return str(time.time() * 1000)
+    return str(time.time_ns() // 1_000_000)
 
 
 BUILT_IN = (

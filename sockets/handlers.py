@@ -63,13 +63,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         super().__init_subclass__(**kwargs)
         cls._declared = Declaration(cls, RoutedSocketHandler)
 
-    def connect(self) -> Any:
+    # These take whatever arguments one's own have, and pass to `super()`.
+    def connect(self, *args: Any, **kwargs: Any) -> Any:
         """A hook before accept, which follows unless the hook closed or raised."""
 
-    def disconnect(self, code: int) -> Any:
+    def disconnect(self, *args: Any, **kwargs: Any) -> Any:
         """A hook for when the client is gone, whatever the reason."""
 
-    def default_route(self, content: Any) -> Any:
+    def default_route(self, *args: Any, **kwargs: Any) -> Any:
         """Takes the messages that no route matches, where a subclass has it."""
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:

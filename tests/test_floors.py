@@ -20,8 +20,8 @@ FLOORS = {
     3: "socket entrance handlers",
     4: "router",
     5: "mounts listing",
-    6: "compat.__init__ compat.replykey "
-    "admin asgi receivers project_checks route_checks checks apps __init__ "
+    6: "admin asgi receivers project_checks route_checks checks apps __init__ "
+    "compat.__init__ compat.original compat.replykey "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }

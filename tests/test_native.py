@@ -268,10 +268,13 @@ def test_the_key_of_a_function(name, key):
     assert native.key(name) == key
 
 
+def test_in_a_protocol_without_a_rule_it_is_the_name_without_on():
+    assert Protocol().key("on_say_hello") == "say_hello"
+
+
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
-        ("key", ["on_bet"]),
         ("decode", ["{}"]),
         ("reply", [Message("BET", {}), None, 200, None]),
         ("part", [Message("BET", {}), None]),

@@ -152,8 +152,8 @@ class SquareHandler(RoutedSocketHandler):
         (re.compile(r"CUBE$"), "on_cube"),
     )
 
-    def connect(self) -> None:
-        self.send_action("READY", path=self.path)
+    def connect(self, scope: dict[str, Any]) -> None:
+        self.send_action("READY", path=scope["path"])
 
     async def disconnect(self, code: int) -> None:
         self.state.code = code
@@ -167,7 +167,7 @@ class SquareHandler(RoutedSocketHandler):
         number: int = content["number"]
         return number**3, 202
 
-    async def default_route(self, content: Any) -> None:
+    async def default_route(self, content: Any, user: Any) -> None:
         await self.close(4403, "Squares and cubes only.")
 
 

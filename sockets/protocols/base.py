@@ -30,7 +30,8 @@ def kind_of(value: Any) -> str:
 class Protocol:
     """One wire format. It translates and never acts; one instance serves all connections.
 
-    Where an encoding method returns None, this protocol stays silent.
+    Where an encoding method returns None, this protocol stays silent. What it has to remember
+    of a frame until the answer can be in fields of a subclass of `Message`, which `decode` makes.
     """
 
     subprotocol: ClassVar[str | None] = None
@@ -51,7 +52,7 @@ class Protocol:
 
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""
-        raise NotImplementedError
+        return name.removeprefix("on_")
 
     def decode(self, frame: Frame) -> Message | Answer:
         """What a client's frame means; raises `InvalidFrame` where it means nothing."""
@@ -66,16 +67,16 @@ class Protocol:
         raise NotImplementedError
 
     def end(self, message: Message) -> Frame | None:
-        """The terminal answer after the last part."""
-        raise NotImplementedError
+        """The terminal answer after the last part: that of a function that returned nothing."""
+        return self.reply(message, None, 204, None)
 
     def error(self, error: SocketError, message: Message | None) -> Frame | None:
         """A refusal, of a message or of a frame that was none."""
         raise NotImplementedError
 
     def event(self, content: Any, /) -> Frame | None:
-        """Content that answers nothing."""
-        raise NotImplementedError
+        """Content that answers nothing; an action of that name where all events have names."""
+        return self.action("event", {"content": content})
 
     def action(self, type: str, fields: dict[str, Any]) -> Frame | None:
         """A named event with fields."""

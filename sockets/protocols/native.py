@@ -28,7 +28,7 @@ class Native(Protocol):
     is_flat = True
 
     def key(self, name: str) -> str:
-        return name.removeprefix("on_").upper()
+        return super().key(name).upper()
 
     # Static, for a method would cost each frame a call more.
     frame: Callable[[Any], Frame] = staticmethod(json_text)
