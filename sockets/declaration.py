@@ -19,6 +19,7 @@ from .built_in import BUILT_IN, on_ping
 from .exceptions import DeclarationError, suggest
 from .guards import Guard, has_perm, required_permissions
 from .pipeline import admission
+from .protocols.base import Protocol
 from .routes import Route, Routes
 from .stages import FUNCTIONS
 
@@ -60,17 +61,17 @@ class Declaration:
         self._check_overrides()
         for name in ATTRIBUTES:
             check_attribute(name, getattr(handler, name), handler.__qualname__)
-        handler.routes = tuple(handler.routes)  # a generator would be used up
+        if not isinstance(handler.routes, tuple):
+            handler.routes = tuple(handler.routes)  # a generator would be used up
         self.access = self._find_access()
         """The guards that a handler asks before its hooks, and before each message."""
         self.admit = admission(self.access, f"{handler.__qualname__}.guards")
         self.default = self._own("default_route")
         self.own_routes = tuple(map(self._route, handler.routes))
-        self.routes = Routes(
-            [*BUILT_IN, *(route.behind(self.access) for route in self.own_routes)],
-            default=self.default and Route.of((), self.default).behind(self.access),
-            timeout=handler.timeout,
-        )
+        has_built_in = {protocol.has_built_in for protocol in handler.protocols}
+        self.built_in = BUILT_IN if True in has_built_in else ()
+        self.routes = self._table(self.built_in)
+        self._own_table = self._table(()) if len(has_built_in) > 1 else self.routes
         found = self.routes.find("PING")
         self.hears_ping = found is not None and found[0].function is on_ping
         """Whether a PING is the client's answer to ours, and not a route of the user's."""
@@ -121,6 +122,17 @@ class Declaration:
                     raise DeclarationError(
                         f"{owner.__qualname__}.{name} would replace a handler's own; rename it"
                     )
+
+    def _table(self, built_in: tuple[Route, ...]) -> Routes:
+        return Routes(
+            [*built_in, *(route.behind(self.access) for route in self.own_routes)],
+            default=self.default and Route.of((), self.default).behind(self.access),
+            timeout=self._handler.timeout,
+        )
+
+    def routes_of(self, protocol: Protocol) -> Routes:
+        """The routes for clients of this protocol, who may know none that are built in."""
+        return self.routes if protocol.has_built_in else self._own_table
 
     @property
     def all_routes(self) -> list[Route]:

@@ -29,14 +29,14 @@ from .hub import connection
 from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
-from .messages import Answer, Message, Ref, answer_of, check_size, current_message
+from .messages import Answer, Message, Ping, Ref, answer_of, check_size, current_message
 from .reader import Reader
 from .routes import Route
 from .scope import Scope
 from .socket import ClientSocket
 from .streams import send_parts
 from .strikes import Strikes
-from .sync import finish
+from .sync import DONE, finish
 from .writer import Send
 
 logger = logging.getLogger("sockets")
@@ -69,9 +69,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def connect(self) -> Any:
         """A hook before accept, which follows unless the hook closed or raised."""
+        return DONE  # so that `await super().connect()` does no harm
 
     def disconnect(self, code: int) -> Any:
         """A hook for when the client is gone, whatever the reason."""
+        return DONE
 
     def default_route(self, content: Any) -> Any:
         """Takes the messages that no route matches, where a subclass has it."""
@@ -91,7 +93,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 await finish(self._end(event))
 
     def _prepare(self, lane: Lane | None, receive: Any) -> None:
-        self._found = self._declared.routes.found
+        self._found = self._declared.routes_of(self._protocol).found
         self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
         self._strikes: Strikes | None = None
         self._hooked = False
@@ -174,8 +176,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             message = self._protocol.decode(frame)
         except (InvalidFrame, FrameTooLarge) as fault:
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
-        if type(message) is Answer:
-            return self._calls.answer(message)
+        if type(message) is not Message:
+            return self._take_sign(message)
         found = self._found.get(message.key) or self._search(message)
         if found is None:
             return None
@@ -193,17 +195,26 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         if not self._mailbox.post(message, route):
             self._strike(TooManyMessages("Too many messages; wait for answers."), message)
 
+    def _take_sign(self, sign: Answer | Ping) -> None:
+        """Take what no route is for, and nothing waits before."""
+        if type(sign) is Answer:
+            self._calls.answer(sign)
+        elif type(sign) is Ping:
+            self._outbox.send(sign.answer)
+            self._outbox.check()
+
     def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
         """The route of a message with a new key; None where it was answered with an error."""
-        routes, key = self._declared.routes, message.key
+        routes, key = self._declared.routes_of(self._protocol), message.key
         if key is not None and (found := routes.find(key)):
             return found
         if routes.default is not None:
             return routes.default, None
+        field = self._protocol.key_field
         if key is None:
-            self._strike(InvalidFrame("expected an object with a type, got none."), message)
+            self._strike(InvalidFrame(f"expected an object with a {field}, got none."), message)
         else:
-            self._answers.fail(message, UnknownKey(f"Unknown type: {key[:SHOWN]!r}."))
+            self._answers.fail(message, UnknownKey(f"Unknown {field}: {key[:SHOWN]!r}."))
         return None
 
     def _post_event(self, event: Event, route: Route) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 
 from .arguments import Function, Groups, innermost, is_generator, name_of
-from .built_in import BUILT_IN
 from .guards import Guard
 from .handlers import RoutedSocketHandler
 from .router import attributes_of
@@ -119,10 +118,10 @@ class Place:
         return {name: plain(getattr(self.handler, name)) for name in (*ALWAYS_SHOWN, *differing)}
 
     def own_lines(self) -> list[Line]:
-        return list(_lines(self.routes, slice(len(BUILT_IN), None)))
+        return list(_lines(self.routes, slice(len(self.handler._declared.built_in), None)))
 
     def built_in_lines(self) -> list[Line]:
-        return list(_lines(self.routes, slice(len(BUILT_IN))))
+        return list(_lines(self.routes, slice(len(self.handler._declared.built_in))))
 
     def rule_lines(self) -> list[Line]:
         """Which groups clients may join, and whom they ask."""

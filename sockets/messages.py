@@ -15,6 +15,7 @@ CALL_PREFIX = "s:"
 """How the refs of the server's own calls begin; a client's refs must not."""
 
 
+@final
 class Message(msgspec.Struct, eq=False):
     """What a client's frame means: which route it asks for, with what content.
 
@@ -51,6 +52,13 @@ class Answer(msgspec.Struct, frozen=True):
     ref: Ref
     status: Any
     data: Any
+
+
+@final
+class Ping(msgspec.Struct, frozen=True):
+    """A client's question for a sign of life, with the frame that answers it."""
+
+    answer: Frame
 
 
 class Reply(msgspec.Struct, frozen=True):

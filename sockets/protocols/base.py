@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from ..encoding import decode_json
 from ..exceptions import SocketError
-from ..messages import Answer, Frame, Message, Ref
+from ..messages import Answer, Frame, Message, Ping, Ref
 
 
 class Protocol:
@@ -19,12 +19,21 @@ class Protocol:
     is_flat: ClassVar[bool] = False
     """Whether content is the whole message: an object with `type` and `ref` among its fields."""
 
+    key_field: ClassVar[str] = "type"
+    """What a frame calls the key of its route, for messages to people."""
+
+    has_built_in: ClassVar[bool] = True
+    """Whether its clients may send HELLO, JOIN, CANCEL and what else is built in."""
+
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""
         raise NotImplementedError
 
-    def decode(self, frame: Frame) -> Message | Answer:
-        """What a client's frame means; raises `InvalidFrame` where it means nothing."""
+    def decode(self, frame: Frame) -> Message | Answer | Ping:
+        """What a client's frame means; raises `InvalidFrame` where it means nothing.
+
+        A `Ping` is answered at once, whatever waits, and reaches no route.
+        """
         raise NotImplementedError
 
     def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame | None:
@@ -70,3 +79,9 @@ class Protocol:
     def ping(self) -> Frame | None:
         """A question for a sign of life; None where clients of this format know none."""
         return None
+
+
+def kind_of(value: Any) -> str:
+    """What a value that came as JSON is, for messages."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")

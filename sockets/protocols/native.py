@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from ..encoding import decode_json, json_text
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import CALL_PREFIX, Answer, Frame, Message, Ref
-from .base import Protocol
+from .base import Protocol, kind_of
 
 
 class Answered(msgspec.Struct, gc=False):
@@ -43,12 +43,12 @@ class Native(Protocol):
             # msgspec's own errors and UnicodeEncodeError are ValueErrors.
             raise InvalidFrame(f"expected a JSON object: {fault}.") from None
         if type(content) is not dict:
-            raise InvalidFrame(f"expected a JSON object, got {_kind(content)}.")
+            raise InvalidFrame(f"expected a JSON object, got {kind_of(content)}.")
         key, ref = content.get("type"), content.get("ref")
         if type(key) is str and (ref is None or type(ref) is int):
             return Message(key, content, ref)
         if type(ref) is not str and type(ref) is not int and ref is not None:
-            raise InvalidFrame(f"expected ref to be a string or an integer, got {_kind(ref)}.")
+            raise InvalidFrame(f"expected ref to be a string or an integer, got {kind_of(ref)}.")
         if type(key) is not str and (key is not None or "type" in content):
             _refuse_type(key, ref)
         if type(ref) is str and ref.startswith(CALL_PREFIX):
@@ -112,10 +112,5 @@ class Native(Protocol):
         return self.frame({"type": "PING"})
 
 
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    return "null" if value is None else kinds.get(type(value), "a number")
-
-
 def _refuse_type(key: Any, ref: Ref | None) -> NoReturn:
-    raise InvalidFrame(f"expected type to be a string, got {_kind(key)}.", ref=ref)
+    raise InvalidFrame(f"expected type to be a string, got {kind_of(key)}.", ref=ref)
