@@ -13,14 +13,15 @@ FLOORS = {
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
     "permissions guards stages pipeline routes consumer timeouts mailbox reader scope "
-    "protocols.__init__ protocols.base protocols.native protocols.msgpack built_in attributes "
-    "declaration",
+    "protocols.__init__ protocols.base protocols.native protocols.msgpack "
+    "protocols.observable built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
     3: "socket entrance handlers",
     4: "router",
     5: "mounts listing",
     6: "admin asgi receivers project_checks route_checks checks apps __init__ "
+    "compat.__init__ compat.observable compat.observable_functions "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }
@@ -49,7 +50,7 @@ WITHIN_A_FLOOR = {
     "built_in": "routes",
     "attributes": "arguments guards permissions protocols.base protocols.msgpack protocols.native "
     "routes",
-    "declaration": "arguments attributes built_in guards pipeline routes stages",
+    "declaration": "arguments attributes built_in guards pipeline protocols.base routes stages",
     "lane": "lanes sync",
     "lanes": "sync",
     "hooks": "arguments",
@@ -58,6 +59,7 @@ WITHIN_A_FLOOR = {
     "reader": "backlog mailbox",
     "protocols.native": "protocols.base",
     "protocols.msgpack": "protocols.native",
+    "protocols.observable": "protocols.base",
     "scope": "protocols.base",
     "handlers": "entrance socket",
     "identity": "broadcasts",
@@ -73,7 +75,8 @@ WITHIN_A_FLOOR = {
     "groups": "broadcasts senders",
     "recipients": "broadcasts senders",
     "models": "broadcasts recipients senders",
-    "checks": "project_checks route_checks",
+    "checks": "compat.observable project_checks route_checks",
+    "compat.observable": "compat.observable_functions",
     "apps": "checks receivers",
     "registry": "lease",
 }

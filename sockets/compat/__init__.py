@@ -1,0 +1,1 @@
+"""The names and forms of other systems, over ours: one file each."""
