@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
 from asgiref.sync import markcoroutinefunction
 
 from ..arguments import Function, is_generator, name_of
-from ..exceptions import CloseCode, DeclarationError, StatusCodes, suggest
+from ..exceptions import CloseCode, DeclarationError, suggest
+from ..exceptions import StatusCodes as Codes
 from ..handlers import RoutedSocketHandler
 from ..protocols.observable import Observable
 from ..routes import Route
@@ -35,10 +36,14 @@ logger = logging.getLogger("sockets")
 PayloadT = TypeVar("PayloadT")
 ResultT = TypeVar("ResultT")
 
-if not TYPE_CHECKING:
-    _OF_THEIRS = {"PENDING": 402, "PAYLOAD_TOO_LARGE": 413}
-    _MEMBERS = {**StatusCodes.__members__, **_OF_THEIRS}
-    StatusCodes = IntEnum("StatusCodes", _MEMBERS, module=__name__)
+if TYPE_CHECKING:
+    StatusCodes = Codes
+else:
+    StatusCodes = IntEnum(
+        "StatusCodes",
+        {**Codes.__members__, "PENDING": 402, "PAYLOAD_TOO_LARGE": 413},
+        module=__name__,
+    )
 
 
 class CallError(StrEnum):
@@ -154,8 +159,8 @@ class MissingMethod:
 def _declared_by(cls: type[SocketRouterConsumer]) -> Iterable[Any]:
     """The routes of a class as it declares them, or the one that it inherits them from."""
     owners = (owner for owner in cls.__mro__ if {"routes", "_routes"} & vars(owner).keys())
-    owner: Any = next(owners)
-    given = vars(owner).get("routes")
+    own = vars(next(owners))
+    given = own.get("routes", own.get("_routes"))
     if isinstance(given, RouteList):
         return given.declared
     if isinstance(given, classmethod):
@@ -163,8 +168,6 @@ def _declared_by(cls: type[SocketRouterConsumer]) -> Iterable[Any]:
     elif isinstance(given, Setter):
         given.function(cls, ())
         given = vars(cls).get("_routes")
-    elif given is None:
-        given = owner._routes
     if not isinstance(given, Iterable) or isinstance(given, str | Mapping):
         raise DeclarationError(f"{name_of(cls)}.routes: expected a list of routes, got {given!r}")
     return given
