@@ -16,16 +16,15 @@ class Calls:
         self._number = 0
         self._pending: dict[Ref, tuple[asyncio.Future[Any], Message | None]] = {}
 
-    def begin(self) -> tuple[Ref, "asyncio.Future[Any]"]:
-        """A new ref, and the future that its answer will resolve."""
+    def next_ref(self) -> Ref:
+        """A ref that no call has had."""
         self._number += 1
-        ref = f"{CALL_PREFIX}{self._number}"
+        return f"{CALL_PREFIX}{self._number}"
+
+    async def wait(self, ref: Ref, timeout: float) -> Any:
+        """The client's answer; raises `CallTimeout`, `CallError` or `Disconnected`."""
         future = asyncio.get_running_loop().create_future()
         self._pending[ref] = future, current_message.get()
-        return ref, future
-
-    async def wait(self, ref: Ref, future: "asyncio.Future[Any]", timeout: float) -> Any:
-        """The client's answer; raises `CallTimeout`, `CallError` or `Disconnected`."""
         try:
             async with asyncio.timeout(timeout):
                 return await future

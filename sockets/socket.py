@@ -188,9 +188,9 @@ class ClientSocket(Attributes):
         await self._accept()
         if self._closed is not None:
             raise Disconnected(self._closed)
-        ref, future = self._calls.begin()
+        ref = self._calls.next_ref()
         self._outbox.send(self._protocol.call(type, ref, data))
-        return await self._calls.wait(ref, future, timeout)
+        return await self._calls.wait(ref, timeout)
 
     async def _ask_parked(self, type: str, data: Any, timeout: float) -> Any:
         with self._hub.lanes.parking("call", share=2) as granted:

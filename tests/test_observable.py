@@ -321,6 +321,24 @@ async def test_pushes_are_objects():
         assert response(None, 204) in frames
 
 
+async def test_nothing_waits_for_the_answer_to_a_question_that_was_not_sent():
+    class Asking(RoutedSocketHandler):
+        protocols = (Observable(), Native())
+        routes = (("ask", "on_ask"),)
+
+        async def on_ask(self):
+            with pytest.raises((NotImplementedError, TypeError)):
+                await self.call("question", object())
+            return len(self._calls._pending)
+
+    async with client_of(Asking) as client:
+        assert await client.ask(request("ask")) == response(0)
+    client = Client(Asking.as_asgi(), "/", subprotocols=["sockets.json"])
+    await client.connect()
+    assert (await client.ask({"type": "ask", "ref": 1}))["data"] == 0
+    await client.disconnect()
+
+
 async def test_clients_are_asked_nothing(caplog):
     async with client_of(Place) as client:
         assert (await client.ask(request("ask")))["status"] == 500
