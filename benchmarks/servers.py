@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from .machine import FOR_CLIENTS, FOR_SERVERS, pin
-from .wires import WIRES
+from .wires import wire_of
 
 ROOT = Path(__file__).resolve().parent.parent
 START = 30.0
@@ -46,7 +46,7 @@ class Server:
     def __init__(self, spec: str, kind: str, variables: dict[str, str], log: Path) -> None:
         self.spec = spec
         self.kind = kind
-        self.wire = WIRES[spec.partition(":")[0]]
+        self.wire = wire_of(spec)
         self.variables = environment(spec, variables)
         self.port = free_port()
         self.headers: dict[str, str] = {}

@@ -96,6 +96,17 @@ TITLES = {
 }
 
 
+PROTOCOLS = {"observable": Wire(observable)}
+"""How clients speak to us in the protocols of others."""
+
+
+def wire_of(spec: str) -> Wire:
+    """How clients speak to a peer with its options: `ours:protocol=observable` for one."""
+    peer, *options = spec.split(":")
+    protocols = [option.removeprefix("protocol=") for option in options if "protocol=" in option]
+    return PROTOCOLS[protocols[0]] if protocols else WIRES[peer]
+
+
 def title_of(spec: str) -> str:
     """A peer as people read it: `ours:layer=core` is "**sockets**, layer=core"."""
     peer, *options = spec.split(":")

@@ -2,7 +2,8 @@
 
 Without the option `session` its handlers are mounted as other peers' consumers are, with it as
 projects do. More options: `rows`, `fields` (checked by annotations), `typed` (content as a Struct),
-how many more `routes` and `regexes` there are, and how many `groups` each member is in besides.
+the `protocol` of another system, how many more `routes` and `regexes` there are, and how many
+`groups` each member is in besides.
 """
 
 import re
@@ -17,9 +18,13 @@ from sockets.asgi import get_asgi_application
 from sockets.brokers import make_broker
 from sockets.hub import Hub
 from sockets.models import Socket
+from sockets.protocols.native import Native
+from sockets.protocols.observable import Observable
 
 from ..project.mounting import mount
 from . import GROUP, NAP, ROUTES, option, work
+
+PROTOCOLS = {"native": Native(), "observable": Observable()}
 
 
 class Payload(msgspec.Struct):
@@ -28,7 +33,9 @@ class Payload(msgspec.Struct):
 
 
 class Echo(View):
-    socket = SocketRouter(tracked=bool(option("rows")))
+    socket = SocketRouter(
+        tracked=bool(option("rows")), protocols=(PROTOCOLS[option("protocol", "native")],)
+    )
 
     for number in range(int(option("regexes", "0"))):
 

@@ -20,7 +20,7 @@ from ..bench import Bench
 from ..machine import FOR_SERVERS, pin
 from ..peers import HIT, TEXT
 from ..servers import ROOT, environment
-from ..wires import WIRES, Wire
+from ..wires import Wire, wire_of
 
 ROUNDS = 5
 PEERS = [
@@ -123,7 +123,7 @@ def main(spec: str, seconds: str, *routes: str) -> None:
     from ..project.asgi import application  # made for the peer that the environment names
 
     pin(0, FOR_SERVERS)
-    wire = WIRES[spec.partition(":")[0]]
+    wire = wire_of(spec)
     print(uvloop.run(measure(application, wire, routes, float(seconds))))
 
 
