@@ -199,7 +199,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         """Take what no route is for, and nothing waits before."""
         if type(sign) is Answer:
             self._calls.answer(sign)
-        elif type(sign) is Ping:
+        else:
             self._outbox.send(sign.answer)
             self._outbox.check()
 

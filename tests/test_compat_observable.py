@@ -485,6 +485,14 @@ class Method:
         assert others == {}
         return [payload, headers]
 
+    def with_others(self, h, p, *headers, **payload):
+        assert not headers and not payload
+        return [p, h]
+
+    def after_a_gap(self, headers, limit=5, payload=None):
+        assert limit == 5
+        return [payload, headers]
+
     def anything(self, *args):
         [arg] = args
         return [arg.payload, arg.headers]

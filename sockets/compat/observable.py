@@ -200,26 +200,31 @@ def _route(cls: type[SocketRouterConsumer], info: dict[str, Any]) -> Route:
     options = {name: value for name, value in info.items() if name != "route"}
     for name in FUNCTIONS:
         if (given := options.get(name)) is not None:
-            function = _attribute(cls, given) if isinstance(given, str) else given
-            has_self = _is_method(cls, function)
-            options[name] = adapt_stage(name, function, has_self=has_self)
+            function = _function(cls, given)
+            options[name] = adapt_stage(name, function, has_self=_is_method(cls, function))
     method = route_to_method_name(info["route"])
     if not hasattr(cls, method):
         return Route.of(info["route"], MissingMethod(cls, method), **options)
-    function = getattr(cls, method)
+    function = _function(cls, method)
     options.setdefault("concurrent", is_generator(function))
     adapted = adapt_method(function, has_self=_is_method(cls, function))
     return Route.of(info["route"], adapted, **options)
 
 
-def _attribute(cls: type[SocketRouterConsumer], name: str) -> Any:
-    try:
-        return getattr(cls, name)
-    except AttributeError:
+def _function(cls: type[SocketRouterConsumer], given: Any) -> Function:
+    """A function that was given, or the method of this name."""
+    if isinstance(given, str) and not hasattr(cls, given):
+        methods = [name for name in dir(cls) if not name.startswith("_")]
         raise DeclarationError(
-            f"{name_of(cls)}.routes names the method {name!r}, which does not exist; "
-            f"{suggest(name, [name for name in dir(cls) if not name.startswith('_')])}"
-        ) from None
+            f"{name_of(cls)}.routes names the method {given!r}, which does not exist; "
+            f"{suggest(given, methods)}"
+        )
+    function: Any = getattr(cls, given) if isinstance(given, str) else given
+    if not callable(function):
+        raise DeclarationError(
+            f"{name_of(cls)}.routes: expected a function or the name of a method, got {given!r}"
+        )
+    return function  # type: ignore[no-any-return]
 
 
 def _is_method(cls: type, function: Any) -> bool:

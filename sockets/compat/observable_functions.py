@@ -16,9 +16,8 @@ from ..stages import STAGE_WORDS
 ScopeT = TypeVar("ScopeT")
 PayloadT = TypeVar("PayloadT")
 
-PLACES = ("headers", "payload")
-"""What two parameters are whose names say nothing."""
 RESULT = ("status", "payload", "headers")
+"""The keys of what a method returns."""
 
 
 @dataclass
@@ -36,7 +35,7 @@ def handler_arg(socket: Any, message: Message) -> HandlerArg[Any, Any]:
 
 
 WORDS: dict[str, Getter] = {
-    **{name: ROUTE_WORDS[name] for name in (*PLACES, "scope", "store")},
+    **{name: ROUTE_WORDS[name] for name in ("headers", "payload", "scope", "store")},
     "arg": handler_arg,
 }
 LOADED: dict[str, Getter] = dict.fromkeys(("obj", "fetched_data"), STAGE_WORDS["obj"])
@@ -71,8 +70,6 @@ def _adapted(
     has_self: bool,
     result: Callable[[Any], Any] | None,
 ) -> Function:
-    if not callable(function):
-        raise DeclarationError(f"expected a function or the name of a method, got {function!r}")
     arguments = _arguments(function, words, single, has_self)
 
     def call(socket: Any, message: Any) -> Any:
@@ -103,6 +100,8 @@ class Arguments:
 
     positional: list[Getter] = field(default_factory=list)
     named: dict[str, Getter] = field(default_factory=dict)
+    has_gap: bool = False
+    """Whether a parameter keeps its default, so that those after it are given by name."""
 
     @property
     def takes_loaded(self) -> bool:
@@ -117,38 +116,29 @@ def _arguments(
     function: Function, words: Mapping[str, Getter], single: Getter, has_self: bool
 ) -> Arguments:
     """What each parameter gets; one of no known name and without a default must be clear."""
-    arguments = Arguments()
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # one of Python's own, such as `str`
-        arguments.positional.append(single)
-        return arguments
+        return Arguments([single])
+    arguments = Arguments()
     if has_self and parameters and parameters[0].name not in words:
-        arguments.positional.append(lambda socket, message: socket)
+        arguments.positional.append(_self)
         if parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
             del parameters[0]
-    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if not places and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    places = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    if takes_any and not places:
         arguments.positional.append(single)
-        return arguments
     required = [p.name for p in places if p.default is p.empty]
     known = {**_meanings(required, words, single), **words}
-    left_out = False
     for parameter in parameters:
-        if parameter.name in known:
-            in_place = parameter in places and not left_out
-            if in_place:
-                arguments.positional.append(known[parameter.name])
-            else:
-                arguments.named[parameter.name] = known[parameter.name]
-        elif parameter.default is not parameter.empty:
-            left_out = True
-        elif parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise DeclarationError(
-                f"{name_of(function)}: {parameter.name!r} is not known here; choose from "
-                f"{', '.join(sorted(words))}, or take one or two parameters"
-            )
+        _fill(arguments, parameter, known, function)
     return arguments
+
+
+def _self(socket: Any, message: Message) -> Any:
+    return socket
 
 
 def _meanings(
@@ -161,6 +151,26 @@ def _meanings(
         return {}
     first, second = required
     return {
-        first: words[PLACES[second == PLACES[0]]],
-        second: words[PLACES[first != PLACES[1]]],
+        first: words["payload" if second == "headers" else "headers"],
+        second: words["headers" if first == "payload" else "payload"],
     }
+
+
+def _fill(
+    arguments: Arguments,
+    parameter: inspect.Parameter,
+    known: Mapping[str, Getter],
+    function: Function,
+) -> None:
+    name = parameter.name
+    if name not in known:
+        if parameter.default is parameter.empty:
+            raise DeclarationError(
+                f"{name_of(function)}: {name!r} is not known here; choose from "
+                f"{', '.join(sorted(known))}, or take one or two parameters"
+            )
+        arguments.has_gap = True
+    elif parameter.kind is parameter.KEYWORD_ONLY or arguments.has_gap:
+        arguments.named[name] = known[name]
+    else:
+        arguments.positional.append(known[name])
