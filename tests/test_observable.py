@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 
 from sockets import (
@@ -102,6 +104,28 @@ def test_what_is_no_request_is_refused_with_its_uuid_as_it_came(frame, details, 
     answer = json.loads(protocol.error(caught.value, refused))
     assert answer == response({"error": caught.value.details}, 400, uuid=uuid)
     assert type(answer["uuid"]) is type(uuid)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+ENVELOPES = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("uuid", "route", "headers", "payload", "status"), JSON)
+)
+
+
+@given(st.text() | st.binary() | (JSON | ENVELOPES).map(json.dumps))
+def test_whatever_comes_is_a_request_or_refused(frame):
+    try:
+        message = protocol.decode(frame)
+    except InvalidFrame as fault:
+        refused = Message(None, None, fault.ref)  # type: ignore[arg-type]
+        assert json.loads(protocol.error(fault, refused))["status"] == 400
+    else:
+        assert isinstance(message, Message)
+        assert json.loads(protocol.reply(message, None, 204, None))["uuid"] == message.ref
 
 
 # Encoding
