@@ -86,7 +86,7 @@ WIRES = {
     ),
     "ours": Wire(ours),
 }
-PROTOCOLS = {"dcrf": dcrf, "replykey": replykey}
+PROTOCOLS = {"dcrf": dcrf, "observable": observable, "replykey": replykey}
 """How clients speak to ours with another protocol."""
 
 TITLES = {

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
@@ -9,10 +10,13 @@ from django.utils.module_loading import import_string
 from django.views import View
 
 from . import project_checks, route_checks
+from .compat.observable import MissingMethod, SocketRouterConsumer
 from .functions import name_of
 from .handlers import RoutedSocketHandler
 from .mounts import Mount, Mounted, find_mounts
 from .router import SocketRouter
+
+T = TypeVar("T")
 
 LOGIN_MIDDLEWARE = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 
@@ -25,6 +29,9 @@ def check_sockets() -> list[CheckMessage]:
         return []  # Django's own checks tell what is wrong with the URLs
     mounted, found = _make_handlers(mounts)
     found += _check_unmounted(mounts)
+    if not mounts:
+        _load_application()  # where sockets are, if there are any, they stand on no view
+    found += _check_consumers()
     for check in (check_login, *route_checks.CHECKS, *project_checks.CHECKS):
         found += check(mounted)
     return found
@@ -68,6 +75,22 @@ def _check_unmounted(mounts: list[Mount]) -> list[CheckMessage]:
     ]
 
 
+def _check_consumers() -> list[CheckMessage]:
+    """A warning for each route that a consumer of those that were imported has no method for."""
+    return [
+        Warning(
+            f"{name_of(consumer)} has the route {route.keys[0]!r} but no method "
+            f"{route.function.method!r}: its messages are answered with 500.",
+            hint="Write the method, or delete the route.",
+            obj=consumer,
+            id="sockets.W012",
+        )
+        for consumer in sorted(_with_subclasses(SocketRouterConsumer), key=name_of)
+        for route in consumer._declared.own_routes
+        if isinstance(route.function, MissingMethod)
+    ]
+
+
 def _load_application() -> bool:
     """Import what may mount a Handler by hand; False if it cannot be, so that nobody knows."""
     path: str | None = getattr(settings, "ASGI_APPLICATION", None)
@@ -105,8 +128,8 @@ def _routers_in(view_class: type) -> list[SocketRouter]:
     return [value for value in vars(view_class).values() if isinstance(value, SocketRouter)]
 
 
-def _with_subclasses(owner: type) -> set[type]:
-    return {owner}.union(*map(_with_subclasses, owner.__subclasses__()))
+def _with_subclasses(owner: type[T]) -> set[type[T]]:
+    return {owner}.union(*(_with_subclasses(below) for below in owner.__subclasses__()))
 
 
 def check_login(mounted: Mounted) -> Iterator[CheckMessage]:

@@ -56,7 +56,8 @@ class Declaration:
         self._check_overrides()
         for name in ATTRIBUTES:
             check_attribute(name, getattr(handler, name), handler.__qualname__)
-        handler.routes = tuple(handler.routes)  # a generator would be used up
+        if not isinstance(handler.routes, tuple):
+            handler.routes = tuple(handler.routes)  # a generator would be used up
         self.access = self._find_access()
         """The guards that a handler asks before its hooks, and before each message."""
         self.admit = admission(self.access, f"{handler.__qualname__}.guards")

@@ -129,9 +129,9 @@ _CLOSE_CODES = {
 
 
 class InvalidFrame(SocketError):
-    """A frame that holds no message; `ref` is what could be read of one."""
+    """A frame that holds no message; `ref` is what could be read of one, which it may not fit."""
 
-    def __init__(self, details: str, *, ref: str | int | None = None) -> None:
+    def __init__(self, details: str, *, ref: str | float | None = None) -> None:
         super().__init__(details)
         self.ref = ref
 

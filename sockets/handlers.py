@@ -27,14 +27,14 @@ from .hub import connection
 from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
-from .messages import Answer, Message, Ref, answer_of, check_size, current_message
+from .messages import Answer, Message, Ping, Ref, answer_of, check_size, current_message
 from .reader import Reader
 from .routes import Route
 from .scope import Scope
 from .socket import ClientSocket
 from .streams import STREAMS, send_parts
 from .strikes import Strikes
-from .sync import finish
+from .sync import DONE, finish
 from .writer import Send
 
 logger = logging.getLogger("sockets")
@@ -66,9 +66,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     # These take whatever arguments one's own have, and pass to `super()`.
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """A hook before accept, which follows unless the hook closed or raised."""
+        return DONE  # so that `await super().connect()` does no harm
 
     def disconnect(self, *args: Any, **kwargs: Any) -> Any:
         """A hook for when the client is gone, whatever the reason."""
+        return DONE
 
     def default_route(self, *args: Any, **kwargs: Any) -> Any:
         """Takes the messages that no route matches, where a subclass has it."""
@@ -171,8 +173,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             message = self._protocol.decode(frame)
         except (InvalidFrame, FrameTooLarge) as fault:
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
-        if type(message) is Answer:
-            return self._calls.answer(message)
+        if type(message) is not Message and isinstance(message, Answer | Ping):
+            return self._take_sign(message)
         found = self._found.get(message.key) or self._search(message)
         if found is None:
             return None
@@ -190,6 +192,14 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         if not self._mailbox.post(message, route):
             self._strike(TooManyMessages("Too many messages; wait for answers."), message)
 
+    def _take_sign(self, sign: Answer | Ping) -> None:
+        """Take what no route is for, and nothing waits before."""
+        if isinstance(sign, Answer):
+            self._calls.answer(sign)
+        else:
+            self._outbox.send(sign.answer)
+            self._outbox.check()
+
     def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
         """The route of a message with a new key; None where it was answered with an error."""
         routes, key = self._declared.routes_for(self._protocol), message.key
@@ -197,10 +207,11 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             return found
         if (default := routes.default_for(key)) is not None:
             return default, None
+        field = self._protocol.key_field
         if key is None:
-            self._strike(InvalidFrame("expected an object with a type, got none."), message)
+            self._strike(InvalidFrame(f"expected an object with a {field}, got none."), message)
         else:
-            self._answers.fail(message, routes.refusal(key))
+            self._answers.fail(message, routes.refusal(key, field))
         return None
 
     def _post_event(self, event: Event, route: Route) -> bool:

@@ -53,6 +53,13 @@ class Answer(msgspec.Struct, frozen=True):
     data: Any
 
 
+@final
+class Ping(msgspec.Struct, frozen=True):
+    """A client's question for a sign of life, with the frame that answers it."""
+
+    answer: Frame
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What a route may return to set the status, and headers where the protocol has them."""
 

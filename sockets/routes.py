@@ -238,12 +238,12 @@ class Routes:
         """The route for a message that no other takes; that of a stream is among the routes."""
         return None if key is not None and self._stream_of(key) is not None else self.default
 
-    def refusal(self, key: str) -> UnknownKey:
-        """What to tell a client whose key leads nowhere."""
+    def refusal(self, key: str, field: str) -> UnknownKey:
+        """What to tell a client whose key, which its frames have as `field`, leads nowhere."""
         stream = self._stream_of(key)
         if stream is not None and stream not in self._streams:
             return UnknownStream(f"Unknown stream: {stream[:SHOWN]!r}.")
-        return UnknownKey(f"Unknown type: {key[:SHOWN]!r}.")
+        return UnknownKey(f"Unknown {field}: {key[:SHOWN]!r}.")
 
     def hider(self, route: Route, key: Key) -> Route | None:
         """The later route that takes a key of this one completely, or None."""

@@ -37,6 +37,7 @@ def records(subject, **figures):
         ("ours", "r10"),
         ("ours:fields", "r10"),
         ("ours:typed", "r10"),
+        ("ours:protocol=observable", "r10"),
         ("ours:routes=10", "s5"),
         ("ours:protocol=dcrf", "r10"),
         ("ours:regexes=10", "x5_1"),

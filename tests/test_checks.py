@@ -25,6 +25,7 @@ from django.views.generic import DetailView
 import sockets
 import tests
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.compat.observable import SocketRouterConsumer
 from sockets.exceptions import DeclarationError
 from sockets.guards import Guard, require_perms, staff
 
@@ -63,8 +64,8 @@ def texts(messages):
 def test_a_project_in_order_is_silent():
     with override_settings(ROOT_URLCONF=(at_url(Table, "table/"),), CHANNEL_LAYERS=PUBSUB):
         found = run_checks(tags=["sockets"])
-    # Views of other tests, which no URL leads to, are in this process too.
-    assert [message for message in found if message.id != "sockets.W001"] == []
+    # Views of other tests, which no URL leads to, are in this process too, and their consumers.
+    assert {message.id for message in found} <= {"sockets.W001", "sockets.W012"}
 
 
 def test_a_broken_urlconf_is_left_to_the_checks_of_django():
@@ -510,6 +511,49 @@ def test_a_permission_that_is_misspelt():
 @pytest.mark.parametrize("name", ["auth.view_user", "billing.refund", "desk.open"])
 def test_a_permission_that_a_model_or_a_backend_may_have(name):
     assert not check(page(permissions=[name]), id="W011")
+
+
+# Consumers of other systems
+
+
+class Unfinished(SocketRouterConsumer):
+    routes = ({"route": "getArticle", "hydrate": str}, {"route": "sayHello"})
+
+    def on_say_hello(self): ...
+
+
+def unfinished(*views, **changed):
+    return {message.obj: message for message in check(*views, id="W012", **changed)}
+
+
+def test_a_route_of_a_consumer_without_its_method():
+    message = unfinished()[Unfinished]
+    assert "Unfinished has the route 'getArticle' but no method 'on_get_article'" in message.msg
+    assert message.hint
+
+
+def test_a_consumer_whose_subclass_has_the_method():
+    class Finished(Unfinished):
+        def on_get_article(self): ...
+
+    assert Unfinished in unfinished()
+    assert Finished not in unfinished()
+
+
+def test_consumers_are_imported_with_the_application_where_no_view_has_a_socket(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "consumers_by_hand.py").write_text(
+        "from sockets.compat.observable import SocketRouterConsumer\n"
+        "class Articles(SocketRouterConsumer):\n"
+        "    routes = [{'route': 'getArticle'}]\n"
+        "application = Articles.as_asgi()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    application = "consumers_by_hand.application"
+    assert "consumers_by_hand" not in sys.modules
+    assert "Articles" in {found.__name__ for found in unfinished(ASGI_APPLICATION=application)}
+    monkeypatch.delitem(sys.modules, "consumers_by_hand")
 
 
 # The project around them

@@ -13,15 +13,16 @@ FLOORS = {
     1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
     "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
     "permissions guards stages multiplexing pipeline routes consumer timeouts mailbox reader scope "
-    "protocols.__init__ protocols.base protocols.native protocols.msgpack protocols.dcrf "
-    "protocols.replykey built_in attributes declaration",
+    "protocols.__init__ protocols.base protocols.native protocols.msgpack protocols.observable "
+    "protocols.dcrf protocols.replykey built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
     3: "socket entrance handlers",
     4: "router",
     5: "mounts listing",
     6: "admin asgi receivers project_checks route_checks checks apps __init__ "
-    "compat.__init__ compat.original compat.replykey "
+    "compat.__init__ compat.original compat.observable compat.observable_functions "
+    "compat.replykey "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }
@@ -59,6 +60,7 @@ WITHIN_A_FLOOR = {
     "reader": "backlog mailbox",
     "protocols.native": "protocols.base",
     "protocols.msgpack": "protocols.native",
+    "protocols.observable": "protocols.base",
     "protocols.dcrf": "multiplexing protocols.base",
     "protocols.replykey": "protocols.base",
     "scope": "protocols.base",
@@ -76,7 +78,8 @@ WITHIN_A_FLOOR = {
     "groups": "broadcasts senders",
     "recipients": "broadcasts senders",
     "models": "broadcasts recipients senders",
-    "checks": "project_checks route_checks",
+    "checks": "compat.observable project_checks route_checks",
+    "compat.observable": "compat.observable_functions",
     "apps": "checks receivers",
     "registry": "lease",
 }

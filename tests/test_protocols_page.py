@@ -202,6 +202,12 @@ async def test_a_frame_without_a_request_has_no_id_in_its_error(calculator, fram
         assert await answers(client)
 
 
+async def test_what_is_built_in_is_no_method(calculator):
+    async with client_of(calculator) as client:
+        for method in ("HELLO", "JOIN", "PING", "TIME_SYNC"):
+            assert code_of(await client.ask(request(method, id=1))) == -32601
+
+
 @pytest.mark.parametrize(
     ("method", "code"),
     [("mix", -32601), ("subtract", -32602), ("sum", -32602), ("fail", -32603), ("refuse", 403)],

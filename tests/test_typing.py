@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from .clients import client_of
-from .typed_forms import Counter, Typed, squares
+from .test_observable import request, response
+from .typed_forms import Counter, Halves, MoreHalves, Typed, squares
 
 FORMS = Path(__file__).parent / "typed_forms.py"
 
@@ -69,3 +70,13 @@ async def test_the_typed_handler_works():
         assert (await client.ask({"type": "HALVE", "number": 3}))["data"] == "1.50"
         await client.send_json_to({"type": "NOPE"})
         assert await client.next_close() == 4403
+
+
+async def test_the_typed_consumer_works():
+    for consumer, answers in (
+        (Halves, {"double": 10, "halve": 2.5}),
+        (MoreHalves, {"double": 10, "treble": 15}),
+    ):
+        async with client_of(consumer) as client:
+            for route, payload in answers.items():
+                assert await client.ask(request(route, 5)) == response(payload)

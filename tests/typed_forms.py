@@ -20,6 +20,12 @@ from sockets import (
     SocketError,
     SocketRouter,
 )
+from sockets.compat.observable import (
+    GenericRouteInfo,
+    HandlerArg,
+    SocketRouterConsumer,
+    StatusCodes,
+)
 from sockets.guards import Guard, authenticated, require_perms, staff
 
 
@@ -197,3 +203,24 @@ squares.route("HALVE", guards=[~staff, ~authenticated | may_halve], dehydrate=to
 routes: list[Route] = [Route.of(("HALVE",), halve, timeout=1.0)]
 assert_type(Counter.socket.Handler, type[RoutedSocketHandler])
 applications = [Counter.socket.Handler.as_asgi(), SquareHandler.as_asgi()]
+
+
+def halved(arg: HandlerArg[dict[str, Any], int]) -> float:
+    return arg.payload / 2
+
+
+class Halves(SocketRouterConsumer):
+    routes = ({"route": "double"}, GenericRouteInfo[float, float](route="halve", hydrate=halved))
+
+    def on_double(self, payload: int, headers: dict[str, Any]) -> dict[str, Any]:
+        return {"payload": 2 * payload, "status": StatusCodes.OK}
+
+    async def on_halve(self, arg: HandlerArg[dict[str, Any], float]) -> dict[str, Any]:
+        return {"payload": arg.payload}
+
+
+class MoreHalves(Halves):
+    _routes = ({"route": "double"}, {"route": "treble"})
+
+    def on_treble(self, payload: int) -> dict[str, Any]:
+        return {"payload": 3 * payload}

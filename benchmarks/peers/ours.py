@@ -16,11 +16,13 @@ from django.views import View
 from sockets import SocketRouter, groups
 from sockets.asgi import get_asgi_application
 from sockets.brokers import make_broker
+from sockets.compat.original import Original
 from sockets.hub import Hub
 from sockets.models import Socket
 from sockets.protocols.base import Protocol
 from sockets.protocols.dcrf import DCRF
 from sockets.protocols.native import Native
+from sockets.protocols.observable import Observable
 from sockets.protocols.replykey import ReplyKey
 
 from ..project.mounting import mount
@@ -32,7 +34,13 @@ class Payload(msgspec.Struct):
     n: int
 
 
-PROTOCOLS: dict[str, Protocol] = {"native": Native(), "dcrf": DCRF(), "replykey": ReplyKey()}
+PROTOCOLS: dict[str, Protocol] = {
+    "native": Native(),
+    "observable": Observable(),
+    "dcrf": DCRF(),
+    "replykey": ReplyKey(),
+    "original": Original(),
+}
 
 
 class Echo(View):

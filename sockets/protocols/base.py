@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from ..encoding import decode_json
 from ..exceptions import InvalidFrame, SocketError
-from ..messages import Answer, Frame, Message, Ref
+from ..messages import Answer, Frame, Message, Ping, Ref
 
 
 def object_in(frame: Frame) -> dict[str, Any]:
@@ -40,6 +40,9 @@ class Protocol:
     is_flat: ClassVar[bool] = False
     """Whether content is the whole message: an object with `type` and `ref` among its fields."""
 
+    key_field: ClassVar[str] = "type"
+    """What a frame calls the key of its route, for messages to people."""
+
     has_built_in: ClassVar[bool] = True
     """Whether its clients know the built-in routes, such as HELLO and JOIN."""
 
@@ -54,8 +57,11 @@ class Protocol:
         """The key of a route that was declared without one, from its function's name."""
         return name.removeprefix("on_")
 
-    def decode(self, frame: Frame) -> Message | Answer:
-        """What a client's frame means; raises `InvalidFrame` where it means nothing."""
+    def decode(self, frame: Frame) -> Message | Answer | Ping:
+        """What a client's frame means; raises `InvalidFrame` where it means nothing.
+
+        A `Ping` is answered at once, whatever waits, and reaches no route.
+        """
         raise NotImplementedError
 
     def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame | None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import library, rooms, views
+from . import library, observed, rooms, views
 
 urlpatterns = [
     path("shelf/", library.Shelf.as_view()),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("forbidden-at-handshake/", views.ForbiddenAtHandshake.as_view()),
     path("members/", views.Members.as_view()),
     path("members-at-handshake/", views.MembersAtHandshake.as_view()),
+    path("observed/", observed.Observed.as_view()),
+    path("observed-members/", observed.ObservedMembers.as_view()),
     path("log-in/", views.log_in),
     path("log-out/", views.log_out),
     path("load/", views.show_load),
