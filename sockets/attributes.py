@@ -1,5 +1,6 @@
 """What may be set on a handler class, or on a router for its handler: names, defaults, checks."""
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -73,6 +74,15 @@ ATTRIBUTES = (
     *(*LIMITS, *SWITCHES, "timeout", "slow_client"),
     *("protocols", "groups", "routes", "group_rules", "permissions", "guards"),
 )
+DECORATED = {
+    "routes",
+    "group_rules",
+    "connect_hooks",
+    "disconnect_hooks",
+    "default_route",
+    "view_class",
+}
+"""What only the decorators of a router fill."""
 
 
 def check_attribute(name: str, value: Any, where: str) -> None:
@@ -107,3 +117,24 @@ def check_attribute(name: str, value: Any, where: str) -> None:
         return
     if not fits:
         raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
+
+
+def attributes_of(handler: type) -> set[str]:
+    """The public class attributes of a handler that are data."""
+    return {
+        name
+        for name in dir(handler)
+        if not name.startswith("_") and name not in DECORATED and _is_data(handler, name)
+    }
+
+
+def _is_data(handler: type, name: str) -> bool:
+    # Functions, properties and class methods are descriptors; a form class is data.
+    return not hasattr(type(inspect.getattr_static(handler, name)), "__get__")
+
+
+def comparable(value: Any) -> Any:
+    """An attribute as what it says: each router may have made protocols of its own."""
+    if not isinstance(value, tuple):
+        return value
+    return tuple((type(one), vars(one)) if isinstance(one, Protocol) else one for one in value)

@@ -11,11 +11,11 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 
 from .arguments import Groups
+from .attributes import attributes_of
 from .functions import Function, innermost, is_generator, name_of
 from .guards import Guard
 from .handlers import RoutedSocketHandler
 from .multiplexing import key_in_stream, without_stream
-from .router import attributes_of
 from .routes import Key, Route, Routes
 
 ALWAYS_SHOWN = ("login_required", "refuse_at_handshake")

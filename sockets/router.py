@@ -1,6 +1,5 @@
 """Declaring a view's socket routes with decorators."""
 
-import inspect
 import re
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -8,28 +7,17 @@ from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind
-from .attributes import check_attribute
+from .attributes import DECORATED, attributes_of, check_attribute, comparable
 from .declaration import group_rule
 from .exceptions import DeclarationError, suggest
 from .functions import name_of, unwrap
 from .handlers import RoutedSocketHandler
 from .multiplexing import STREAM_END, hook_in_stream
-from .protocols.base import Protocol
 from .routes import Key, Route, RouteOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EVERY_KEY = re.compile("")
-
-# Class attributes of a handler that the decorators fill.
-DECORATED = {
-    "routes",
-    "group_rules",
-    "connect_hooks",
-    "disconnect_hooks",
-    "default_route",
-    "view_class",
-}
 
 
 class SocketRouter:
@@ -241,7 +229,7 @@ class SocketRouter:
         for name in attributes_of(router._base):
             value, here = router._value(name), self._value(name)
             usual = getattr(RoutedSocketHandler, name, None)
-            if _comparable(value) not in (_comparable(here), _comparable(usual)):
+            if comparable(value) not in (comparable(here), comparable(usual)):
                 raise DeclarationError(
                     f"the included router has {name} = {value!r}, which would be {here!r} here; "
                     "set it on the including router too"
@@ -316,26 +304,5 @@ def _without(shared: Iterable[Route], routes: list[Route]) -> list[Route]:
     return [route for route in routes if (route.keys, route.function) not in known]
 
 
-def _comparable(value: Any) -> Any:
-    """An attribute as what it says: each router may have made protocols of its own."""
-    if not isinstance(value, tuple):
-        return value
-    return tuple((type(one), vars(one)) if isinstance(one, Protocol) else one for one in value)
-
-
 def _is_method(given: object) -> bool:
     return isinstance(given, staticmethod | classmethod)
-
-
-def attributes_of(handler: type) -> set[str]:
-    """The public class attributes of a handler that are data."""
-    return {
-        name
-        for name in dir(handler)
-        if not name.startswith("_") and name not in DECORATED and _is_data(handler, name)
-    }
-
-
-def _is_data(handler: type, name: str) -> bool:
-    # Functions, properties and class methods are descriptors; a form class is data.
-    return not hasattr(type(inspect.getattr_static(handler, name)), "__get__")

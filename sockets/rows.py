@@ -10,10 +10,10 @@ from .identity import Identity, storable_key
 
 if TYPE_CHECKING:
     from .models import Socket
-    from .socket import ClientSocket
+    from .connection import Connection
 
 
-def make_row(socket: "ClientSocket") -> "Socket":
+def make_row(socket: "Connection") -> "Socket":
     """A row, not saved yet, for a connection."""
     if not apps.is_installed("sockets"):
         raise DeclarationError(

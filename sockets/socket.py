@@ -1,20 +1,14 @@
-"""What a handler offers its functions: one client to send to, and what is known of it."""
+"""What a handler offers its functions: one client to send to, to ask and to close."""
 
 import asyncio
 import logging
 import threading
-import uuid
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
-from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpHeaders
-from django.utils.functional import cached_property
 
 from .answers import Answers
-from .attributes import Attributes
 from .backlog import Backlog
 from .broadcasts import (
     GRACE,
@@ -29,6 +23,7 @@ from .broadcasts import (
     plain_text,
 )
 from .calls import Calls
+from .connection import Connection
 from .declaration import Declaration
 from .exceptions import CloseCode, Disconnected, LanesBusy, LoginRequired
 from .hub import Hub
@@ -36,21 +31,16 @@ from .member import Member
 from .messages import Ref, check_status, current_message
 from .outbox import Outbox
 from .reader import Reader
-from .rows import make_row
-from .scope import Scope, client_ip, get_user, negotiate, read_headers
+from .scope import Scope, negotiate
 from .senders import send
-from .sessions import SessionChanges
 from .sync import DONE, dual, is_beneath_thread
 from .window import Window
 from .writer import Send
 
-if TYPE_CHECKING:
-    from .models import Socket
-
 logger = logging.getLogger("sockets")
 
 
-class ClientSocket(Attributes):
+class ClientSocket(Connection):
     """The outgoing half of a connection.
 
     Sends, replies and closes act at the call, from any thread and colour, in the order of
@@ -61,11 +51,10 @@ class ClientSocket(Attributes):
     # Slots, for with many clients at once Python gives up sharing the keys of instances.
     __slots__ = (
         "_accepted", "_accepting", "_answers", "_calls", "_closed", "_hub", "_loop",
-        "_loop_thread", "_member", "_outbox", "_protocol", "_reader", "_registered",
-        "_subprotocol", "_unheard", "_window", "scope",
+        "_loop_thread", "_outbox", "_protocol", "_reader", "_registered", "_subprotocol",
+        "_unheard", "_window",
     )  # fmt: skip
     _declared: ClassVar[Declaration]
-    _session_changes: SessionChanges | None = None
     _reader: Reader
     _closing: bool = False
     """Whether a function has asked for a close, which its thread's loop is yet to make."""
@@ -73,7 +62,7 @@ class ClientSocket(Attributes):
     """Whether the client's next frame is news: none came since somebody looked, or asked."""
 
     def _begin(self, scope: Scope, send: Send, hub: Hub) -> None:
-        self.scope: Scope = scope
+        self.scope = scope
         self._loop = hub.loop
         self._loop_thread = threading.get_ident()
         self._hub = hub
@@ -210,63 +199,6 @@ class ClientSocket(Attributes):
         if self._on_loop(self._close, code or CloseCode.NORMAL, reason or ""):
             self._closing = True
         return DONE
-
-    @property
-    def user(self) -> Any:
-        """The user of the handshake's session, or an `AnonymousUser`."""
-        return get_user(self.scope)
-
-    @property
-    def session(self) -> Any:
-        """The handshake's session; what a function or hook changes in it is saved after it."""
-        session = self.scope.get("session")
-        if self._session_changes is None and isinstance(session, SessionBase):
-            # The first of several threads makes them for all.
-            vars(self).setdefault("_session_changes", SessionChanges(session))
-        return session
-
-    @property
-    def id(self) -> uuid.UUID:
-        """Names this connection; the primary key of its row."""
-        return self._member.id
-
-    @property
-    def path(self) -> str:
-        return self.scope["path"]  # type: ignore[no-any-return]
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """The URL's arguments, as in a view."""
-        return self.scope.get("url_route", {}).get("kwargs", {})  # type: ignore[no-any-return]
-
-    @cached_property
-    def headers(self) -> HttpHeaders:
-        """The handshake's headers, as `request.headers`."""
-        return read_headers(self.scope)
-
-    @property
-    def user_ip(self) -> str | None:
-        return client_ip(self.scope)
-
-    @cached_property
-    def state(self) -> SimpleNamespace:
-        """Whatever the functions of this connection want to remember."""
-        return SimpleNamespace()
-
-    @cached_property
-    def view(self) -> Any:
-        """An instance of the view class with this path's `kwargs`; None without a view."""
-        if self.view_class is None:
-            return None
-        view: Any = self.view_class(**self.scope.get("view_initkwargs", {}))
-        view.args = self.scope.get("url_route", {}).get("args", ())
-        view.kwargs = self.kwargs
-        return view
-
-    @cached_property
-    def row(self) -> "Socket":
-        """This connection's `Socket`; it is in the database from accept on."""
-        return make_row(self)
 
     async def _accept(self, subprotocol: str | None = None) -> None:
         if self._accepting or self._closed is not None:

@@ -9,8 +9,8 @@ import pytest
 
 from sockets import CloseCode, RoutedSocketHandler
 from sockets.arguments import DISCONNECT_WORDS, ROUTE_WORDS
+from sockets.attributes import attributes_of
 from sockets.conf import Settings
-from sockets.router import attributes_of
 from sockets.routes import RouteOptions
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ FLOORS = {
     "protocols.dcrf protocols.replykey built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
-    3: "socket entrance handlers",
+    3: "connection socket entrance handlers",
     4: "router",
     5: "mounts listing",
     6: "admin asgi receivers project_checks route_checks checks apps __init__ "
@@ -64,6 +64,7 @@ WITHIN_A_FLOOR = {
     "protocols.dcrf": "multiplexing protocols.base",
     "protocols.replykey": "protocols.base",
     "scope": "protocols.base",
+    "socket": "connection",
     "handlers": "entrance socket",
     "identity": "broadcasts",
     "rows": "identity",
