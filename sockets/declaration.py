@@ -77,6 +77,11 @@ class Declaration:
             default=None,
             timeout=None,
         )
+        if handler.group_rules and not self.built_in:
+            raise DeclarationError(
+                f"{handler.__qualname__}.group_rules: expected a protocol whose clients know JOIN, "
+                "such as Native(); those of the others join by routes that call socket.join()"
+            )
         self.is_flat = all(protocol.is_flat for protocol in handler.protocols)
         self._check_schemas()
         self._check_streams()

@@ -18,8 +18,6 @@ REMEMBERED = 10.0
 MAX_USERS = 10_000
 """Users that a process remembers."""
 
-Key = tuple[type, Any]
-
 
 class CurrentUsers:
     """The users of this process's connections as the database has them, read now and then.
@@ -28,7 +26,8 @@ class CurrentUsers:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Key, tuple[float, Any]] = {}
+        # By primary key, then by class: a proxy model's user may do what its class says.
+        self._known: dict[Any, dict[type, tuple[float, Any]]] = {}
         self._changes = 0
         self._lock = Lock()
 
@@ -36,30 +35,36 @@ class CurrentUsers:
         """The user as the database has them; an `AnonymousUser` where they are no more."""
         if not isinstance(user, get_user_model()):
             return user
-        key, now = (user.__class__, user.pk), monotonic()
-        if connections[router.db_for_write(key[0])].in_atomic_block:
-            return _load(*key)  # what a transaction sees is not yet so for others
-        since, current = self._known.get(key, (-inf, None))
+        model, pk, now = user.__class__, user.pk, monotonic()
+        if connections[router.db_for_write(model)].in_atomic_block:
+            return _load(model, pk)  # what a transaction sees is not yet so for others
+        since, current = self._known.get(pk, {}).get(model, (-inf, None))
         if now - since >= REMEMBERED:
             changes = self._changes
-            current = _load(*key)
-            self._remember(key, now, current, changes)
+            current = _load(model, pk)
+            self._remember(current, model, pk, now, changes)
         return current
 
-    def forget(self) -> None:
+    def forget(self, pk: Any) -> None:
+        """Read this user afresh."""
+        with self._lock:
+            self._changes += 1
+            self._known.pop(pk, None)
+
+    def forget_all(self) -> None:
         """Read everybody afresh."""
         with self._lock:
             self._changes += 1
             self._known.clear()
 
-    def _remember(self, key: Key, now: float, current: Any, changes: int) -> None:
+    def _remember(self, current: Any, model: type, pk: Any, now: float, changes: int) -> None:
         with self._lock:
             if changes != self._changes:
                 return  # it may have been read before the change
-            self._known.pop(key, None)
+            remembered = self._known.pop(pk, {})
             if len(self._known) >= MAX_USERS:
                 del self._known[next(iter(self._known))]  # the one read longest ago
-            self._known[key] = now, current
+            self._known[pk] = remembered | {model: (now, current)}
 
 
 def _load(model: Any, pk: Any) -> Any:

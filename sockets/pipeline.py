@@ -166,7 +166,7 @@ class Pipeline:
                 yield from _ask_data(check_data)
             message.content = message.obj
         value = yield function
-        if self._dehydrate:
+        if self._dehydrate and not message.answered:
             data, status, headers = answer_of(value)
             if status < 300:
                 message.content = data

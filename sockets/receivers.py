@@ -1,7 +1,7 @@
 """What Django tells of logins, logouts and deletions, told to the sockets that they concern."""
 
 from collections.abc import Collection
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -46,11 +46,13 @@ def _follow_permissions(users: Any) -> None:
     for link in links | {group.permissions.through}:
         m2m_changed.connect(on_permissions_changed, sender=link, dispatch_uid="sockets.permissions")
     for model in apps.get_models():
-        if issubclass(model, (users, group, permission)):
-            for signal in (post_save, post_delete):
-                signal.connect(
-                    on_permissions_changed, sender=model, dispatch_uid="sockets.permissions"
-                )
+        for concerned, receiver in (
+            (users, on_user_changed),
+            ((group, permission), on_permissions_changed),
+        ):
+            if issubclass(model, concerned):
+                for signal in (post_save, post_delete):
+                    signal.connect(receiver, sender=model, dispatch_uid="sockets.permissions")
 
 
 def _follow_keys(store: Any) -> None:
@@ -125,11 +127,15 @@ def on_user_deleted(*, instance: Any, using: str, **kwargs: object) -> None:
     _tell(Broadcast(Target("user", str(instance.pk)), LogOut()), using)
 
 
-def on_permissions_changed(
-    *, using: str, update_fields: Collection[str] | None = None, **kwargs: object
+def on_user_changed(
+    *, instance: Any, using: str, update_fields: Collection[str] | None = None, **kwargs: object
 ) -> None:
     if update_fields != {"last_login"}:  # which is all that a login saves
-        when_committed(current_users.forget, using)
+        when_committed(partial(current_users.forget, instance.pk), using)
+
+
+def on_permissions_changed(*, using: str, **kwargs: object) -> None:
+    when_committed(current_users.forget_all, using)
 
 
 def _keys(request: Any) -> set[str]:

@@ -9,8 +9,8 @@ from .exceptions import DeclarationError
 from .identity import Identity, storable_key
 
 if TYPE_CHECKING:
-    from .models import Socket
     from .connection import Connection
+    from .models import Socket
 
 
 def make_row(socket: "Connection") -> "Socket":

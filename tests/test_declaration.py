@@ -12,6 +12,7 @@ from sockets import Route, RoutedSocketHandler, SocketRouter
 from sockets.attributes import LIMITS
 from sockets.declaration import NEVER_CALLED
 from sockets.exceptions import DeclarationError
+from sockets.protocols.observable import Observable
 
 from .clients import Client, client_of
 
@@ -543,3 +544,11 @@ def test_a_handshake_without_hooks_and_layer_waits_for_nothing_that_takes_long()
 
     opens = [handler._declared.opens_at_once for handler in (Plain, Hooked, Layered)]
     assert opens == [True, False, False]
+
+
+def test_rules_for_groups_need_clients_that_can_join():
+    with pytest.raises(DeclarationError, match=r"Silent\.group_rules: expected a protocol whose"):
+
+        class Silent(RoutedSocketHandler):
+            protocols = (Observable(),)
+            group_rules = ((r"room-\d+$", lambda socket: None),)

@@ -29,7 +29,7 @@ COLOURS = pytest.mark.parametrize("colour", ["def", "async def"])
 
 @pytest.fixture(autouse=True)
 def nobody_remembered():
-    users.forget()
+    users.forget_all()
 
 
 def make_user(*permissions, name="ann", **fields):

@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def nobody_remembered():
-    users.forget()
+    users.forget_all()
 
 
 def permission(codename="view_user"):
@@ -102,6 +102,15 @@ def test_a_login_changes_no_permission():
     assert current_user(ann) is before
 
 
+def test_a_user_who_is_saved_alone_is_read_afresh():
+    ann, bob = make_ann(), User.objects.create(username="bob")
+    before = current_user(ann), current_user(bob)
+    bob.is_staff = True
+    bob.save()
+    assert current_user(ann) is before[0]
+    assert current_user(bob).is_staff
+
+
 def test_a_change_counts_for_others_when_it_is_committed():
     ann = make_ann()
     before = current_user(ann)
@@ -129,7 +138,7 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it(monkeypatch):
 
     def read_slowly(*key):
         user = read(*key)
-        known.forget()  # as a change in another thread does
+        known.forget(ann.pk)  # as a change in another thread does
         return user
 
     monkeypatch.setattr(permissions, "_load", read_slowly)

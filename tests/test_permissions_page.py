@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def nobody_remembered():
-    permissions.users.forget()
+    permissions.users.forget_all()
 
 
 def run_block(file):
@@ -106,7 +106,7 @@ async def test_a_guard_of_ones_own():
     ann = await make_user("ann")
     assert await is_chief(SimpleNamespace(user=ann)) is False
     await User.objects.filter(pk=ann.pk).aupdate(is_superuser=True)
-    permissions.users.forget()
+    permissions.users.forget_all()
     assert await is_chief(SimpleNamespace(user=ann)) is True
 
 

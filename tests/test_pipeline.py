@@ -488,6 +488,20 @@ async def test_only_success_is_dehydrated(returned, status, data):
     assert (answer["status"], answer["data"]) == (status, data)
 
 
+async def test_an_answer_that_was_given_early_is_not_dehydrated():
+    dehydrated = []
+    socket = SocketRouter()
+
+    @socket.route("ASK", dehydrate=lambda socket, data: dehydrated.append(data))
+    async def on_ask(socket):
+        socket.reply("early")
+
+    async with client_of(socket) as client:
+        assert (await client.ask({"type": "ASK", "ref": 1}))["data"] == "early"
+        await client.ask({"type": "TIME_SYNC"})
+    assert not dehydrated
+
+
 async def test_nothing_dehydrated_to_nothing_stays_silence():
     socket = SocketRouter()
 
