@@ -35,8 +35,9 @@ class Mailbox:
 
     __slots__ = (
         *("context", "lanes", "stalled", "stopping", "waiting", "watched"),
-        *("_application", "_beginning", "_beside", "_free", "_handle", "_lane", "_max_concurrent"),
-        *("_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts", "_worker"),
+        *("_application", "_beginning", "_beside", "_cancelled", "_free", "_handle", "_lane"),
+        *("_max_concurrent", "_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts"),
+        "_worker",
     )
 
     def __init__(
@@ -59,7 +60,9 @@ class Mailbox:
         self.watched = False
         self.stopping = False
         self.lanes = lanes
-        self._application = asyncio.current_task()
+        self._application = application = asyncio.current_task()
+        self._cancelled = 0 if application is None else application.cancelling()
+        """How often the application's task was cancelled before, and went on."""
         self._lane = lane
         self._timeouts = timeouts
         self._max_waiting = max_waiting
@@ -77,9 +80,14 @@ class Mailbox:
 
     @property
     def ending(self) -> bool:
-        """Whether cancellations are those of the connection, or of the whole process."""
+        """Whether the connection ends, or will: its application's task is being cancelled.
+
+        Any other cancellation is that of one message.
+        """
         application = self._application
-        return self.stopping or (application is not None and application.cancelling() > 0)
+        return self.stopping or (
+            application is not None and application.cancelling() > self._cancelled
+        )
 
     def open(self, opening: Opening) -> None:
         """Run what comes before all jobs; until it has returned True none is run."""
@@ -109,7 +117,10 @@ class Mailbox:
         return True
 
     async def work(self) -> None:
-        """Finish the job that is stalled, then run those that have come meanwhile."""
+        """Finish the job that is stalled, then run those that have come meanwhile.
+
+        A task that was cancelled with one of them leaves the others to a new one.
+        """
         self._worker = asyncio.current_task()
         if self.stalled is not None:
             stalled, self.stalled = self.stalled, None

@@ -60,10 +60,11 @@ class Reader:
         if opening is not None:
             self._mailbox.open(opening)
             del opening  # this frame lives as long as the connection, mostly
-        mailbox, waiting, receive, turn = self._mailbox, self._mailbox.waiting, self._receive, 0
+        mailbox, waiting, receive = self._mailbox, self._mailbox.waiting, self._receive
+        turn, longest = 0, self._turn
         try:
             while not self._stopped and mailbox.stalled is None:
-                if turn + len(waiting) >= self._turn:
+                if turn + len(waiting) >= longest:
                     # Others' turn, and the worker's before a message is refused.
                     turn = 0
                     await asyncio.sleep(0)

@@ -101,6 +101,32 @@ async def test_64_messages_wait_behind_one_that_calls_and_the_65th_is_refused(co
         assert (await client.ask({"type": "NEXT", "ref": 64}))["data"] == 64
 
 
+async def test_of_a_burst_behind_a_message_that_waits_just_as_many_are_kept():
+    class Busy(RoutedSocketHandler):
+        max_waiting, max_strikes = 5, 1000
+
+        async def on_wait(self):
+            await gate.wait()
+
+        async def on_next(self):
+            return "next"
+
+        routes = (("WAIT", "on_wait"), ("NEXT", "on_next"))
+
+    gate = asyncio.Event()
+    server = Server(Busy())
+    server.put({"type": "WAIT"}, *[{"type": "NEXT", "ref": n} for n in range(100)])
+    await until(lambda: len(server.frames) == 95)
+    assert {(frame["ref"], frame["status"]) for frame in server.frames} == {
+        (n, 429) for n in range(5, 100)
+    }
+    gate.set()
+    await until(lambda: len(server.frames) == 100)
+    assert [frame["ref"] for frame in server.frames[-5:]] == [0, 1, 2, 3, 4]
+    server.leave()
+    await server.application
+
+
 async def test_floods_end_in_4529():
     class Busy(RoutedSocketHandler):
         max_waiting, max_strikes = 2, 3

@@ -4,8 +4,10 @@ import asyncio
 import gc
 import sys
 import weakref
+from contextlib import suppress
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 
 from sockets import CloseCode, RoutedSocketHandler
 from sockets.exceptions import LoginRequired
@@ -43,6 +45,10 @@ class Watched(RoutedSocketHandler):
         await asyncio.sleep(0.01)
         self.close(4000)
 
+    async def on_raise(self):
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
     async def on_cancel_itself(self):
         asyncio.current_task().cancel()
         return "quick"
@@ -52,6 +58,7 @@ class Watched(RoutedSocketHandler):
         ("WAIT", "on_wait"),
         ("NAME", "on_name"),
         ("CLOSE", "on_close"),
+        ("RAISE", "on_raise"),
         ("CANCEL_ITSELF", "on_cancel_itself"),
         *RoutedSocketHandler.routes,
     )
@@ -148,9 +155,11 @@ async def test_a_handlers_task_may_be_cancelled_after_it():
 
 
 @pytest.mark.parametrize("steps", range(14))
-@pytest.mark.parametrize("state", ["opening", "waiting", "idle"])
+@pytest.mark.parametrize("state", ["ticket", "opening", "waiting", "idle"])
 def test_a_loop_that_ends_at_any_step_ends_all_and_says_nothing(state, steps, caplog):
     class Opening(Watched):
+        login_required = state == "ticket"
+
         async def connect(self):
             self.seen.append("waits")
             try:
@@ -161,8 +170,9 @@ def test_a_loop_that_ends_at_any_step_ends_all_and_says_nothing(state, steps, ca
     socket = Opening()
 
     async def serve():
-        server = Server(socket)
-        server.put({"type": "WAIT" if state == "waiting" else "QUICK"})
+        server = Server(socket, ticket=None, user=AnonymousUser())
+        if state != "ticket":
+            server.put({"type": "WAIT" if state == "waiting" else "QUICK"})
         for _ in range(steps):
             await asyncio.sleep(0)
 
@@ -172,6 +182,26 @@ def test_a_loop_that_ends_at_any_step_ends_all_and_says_nothing(state, steps, ca
     assert "goes on" not in socket.seen
     assert socket.seen.count("waits") == socket.seen.count("ended")
     assert ("waits" in socket.seen) == (CloseCode.ABNORMAL in socket.seen)
+
+
+async def test_an_application_that_had_survived_a_cancellation_serves_as_any_other(caplog):
+    socket = Watched()
+
+    async def serve(*arguments):
+        asyncio.current_task().cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        await socket(*arguments)
+
+    server = Server(serve)
+    for _ in range(2):
+        server.put({"type": "RAISE", "ref": 1})
+        await until(lambda: server.frames)
+        assert server.frames.pop()["status"] == 500
+        server.sent.clear()
+    server.leave()
+    await server.application
+    assert socket.seen == [1001]
 
 
 @pytest.mark.parametrize("steps", range(10))
