@@ -560,8 +560,9 @@ async def test_no_task_is_left_when_the_client_is_gone():
     assert not [t for t in threading.enumerate() if "sockets-lane" in t.name and t.is_alive()]
 
 
+@pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("concurrent", [False, True])
-async def test_a_protocol_that_fails_holds_up_no_later_message(concurrent, caplog):
+async def test_a_protocol_that_fails_holds_up_no_later_message(concurrent, waits, caplog):
     class Mute(Native):
         def error(self, error, message):
             raise RuntimeError("no words for it")
@@ -570,6 +571,8 @@ async def test_a_protocol_that_fails_holds_up_no_later_message(concurrent, caplo
 
     @router.route("FAIL", concurrent=concurrent)
     async def on_fail(socket):
+        if waits:
+            await asyncio.sleep(0)
         raise ValueError("never told")
 
     router.route("NEXT")(lambda socket: "next")
