@@ -84,8 +84,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 if needs_ticket(self):
                     event = await take_ticket(self, receive)
                 if event is None:
-                    self._reader.begin(self._open(), self._receive)
-                    event = await self._reader.gone
+                    event = await self._reader.begin(self._open, self._receive)
             finally:
                 await finish(self._end(event))
 
@@ -153,6 +152,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _refuse(self, fault: BaseException) -> None:
         error = error_of(fault, f"A connect hook of {self._where()}")
+        if self._closed is not None:
+            return  # the hook had closed, or the client is gone
         self._outbox.drop_waiting()
         self._member.leave()
         if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
@@ -250,8 +251,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _is_ending(self, fault: BaseException, message: Message | None = None) -> bool:
         """Whether a fault ends the message, the connection or the process, and is no user's own."""
         if isinstance(fault, asyncio.CancelledError):
-            stopped = self._mailbox.stopping or (message is not None and message.cancelled)
-            return stopped or self._reader.cancelling
+            return self._mailbox.ending or (message is not None and message.cancelled)
         return isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
     async def _send_parts(self, message: Message, stream: Any) -> None:
@@ -304,15 +304,20 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._patience.cancel()
         try:
             await self._mailbox.stop(GRACE, finish=closed_by_us)
-            if self._hooked:
-                await self._run_disconnect_hooks(event)
         finally:
-            self._member.end()
-            if self._registered:
-                self._hub.registry.remove(self.row)
-            if self._layer is not None:
-                await self._layer.end()
-            await self._outbox.stop(0.5)
+            try:
+                if self._hooked:
+                    await self._run_disconnect_hooks(event)
+            finally:
+                await self._leave()
+
+    async def _leave(self) -> None:
+        self._member.end()
+        if self._registered:
+            self._hub.registry.remove(self.row)
+        if self._layer is not None:
+            await self._layer.end()
+        await self._outbox.stop(0.5)
 
     async def _run_disconnect_hooks(self, event: Event) -> None:
         hooks = self._declared.disconnect_hooks

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from contextvars import copy_context
-from typing import Any
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
 
 from .lane import Lane, lane_of
 from .lanes import Lanes
@@ -16,6 +16,10 @@ from .timeouts import Timeouts
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
 Job = tuple[Message, Route]
+Opening = Callable[[], Coroutine[Any, Any, bool]]
+"""What comes before all jobs; it returns whether they may be run."""
+
+R = TypeVar("R")
 
 logger = logging.getLogger("sockets")
 
@@ -25,13 +29,15 @@ class Mailbox:
 
     The task that reads the client's frames runs the ordered ones itself, as they are posted, for
     as far as they need not wait. When one does it is `stalled`: another task must then read on,
-    and this one `work`. Concurrent jobs have a task and a lane of their own each.
+    and this one `work` until nothing waits. So there is at most one worker, and while there is
+    one, jobs are kept for it. Concurrent jobs have a task and a lane of their own each.
     """
 
     __slots__ = (
         *("context", "lanes", "stalled", "stopping", "waiting", "watched"),
-        *("_beginning", "_beside", "_free", "_handle", "_lane", "_max_concurrent", "_max_waiting"),
-        *("_on_overdue", "_opened", "_running", "_timeouts", "_worker"),
+        *("_application", "_beginning", "_beside", "_cancelled", "_free", "_handle", "_lane"),
+        *("_max_concurrent", "_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts"),
+        "_worker",
     )
 
     def __init__(
@@ -54,6 +60,9 @@ class Mailbox:
         self.watched = False
         self.stopping = False
         self.lanes = lanes
+        self._application = application = asyncio.current_task()
+        self._cancelled = 0 if application is None else application.cancelling()
+        """How often the application's task was cancelled before, and went on."""
         self._lane = lane
         self._timeouts = timeouts
         self._max_waiting = max_waiting
@@ -63,12 +72,24 @@ class Mailbox:
         self._beginning = self.context
         """What the connect hooks left in the context, and no function yet."""
         self._opened = False
-        self._free = False  # to run a job as it is posted
+        self._free = False
+        """Whether a job is run as it is posted: it was opened, and nobody works."""
         self._running: Job | None = None
         self._worker: asyncio.Task[None] | None = None
         self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
 
-    def open(self, opening: Coroutine[Any, Any, bool]) -> None:
+    @property
+    def ending(self) -> bool:
+        """Whether the connection ends, or will: its application's task is being cancelled.
+
+        Any other cancellation is that of one message.
+        """
+        application = self._application
+        return self.stopping or (
+            application is not None and application.cancelling() > self._cancelled
+        )
+
+    def open(self, opening: Opening) -> None:
         """Run what comes before all jobs; until it has returned True none is run."""
         self._start(self._open(opening))
 
@@ -92,22 +113,37 @@ class Mailbox:
             return False
         if self._free:
             self._free = False
-            self._worker = asyncio.get_running_loop().create_task(self.work(), context=self.context)
+            self._worker = start_in(self.context, self.work())
         return True
 
     async def work(self) -> None:
-        """Finish the job that is stalled, then run those that have come meanwhile."""
+        """Finish the job that is stalled, then run those that have come meanwhile.
+
+        A task that was cancelled with one of them leaves the others to a new one.
+        """
         self._worker = asyncio.current_task()
         if self.stalled is not None:
             stalled, self.stalled = self.stalled, None
             await self._finish(stalled)
-        while self._opened and self.waiting and not self.stopping:
+        while self._opened and self.waiting and not self._is_cancelled():
             self._running = message, route = self.waiting.pop(0)
             if not self.watched:
                 self._timeouts.watch(self)
             await self._finish(self._handle(message, route))
-        self._worker = None
-        self._free = self._opened and not self.stopping
+        if self._is_cancelled() and not self.ending:
+            self._worker = start_in(self.context, self._work_on())
+        else:
+            self._worker = None
+            self._free = self._opened
+
+    def _is_cancelled(self) -> bool:
+        return self._worker is not None and self._worker.cancelling() > 0
+
+    async def _work_on(self) -> None:
+        """Work in the place of a task that was cancelled, once the thread it left is back."""
+        if self._lane is not None:
+            await self._finish(self._lane.idle())
+        await self.work()
 
     def cancel(self, message: Message) -> None:
         """End a job: one that waits never runs, asynchronous code stops where it waits.
@@ -150,7 +186,7 @@ class Mailbox:
             tasks.add(self._worker)
         if finish and tasks:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
-        for task in tasks - self._ending():
+        for task in tasks - self._cleaning_up():
             task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0 if finish else grace):
@@ -160,12 +196,13 @@ class Mailbox:
                     await self._lane.idle()
         for task in tasks:
             task.cancel()
+        # No cycle is left to the garbage collector.
+        self._application = None
         if all(task.done() for task in tasks):
-            # No cycle is left to the garbage collector.
             self._worker = None
             del self._handle, self._on_overdue
 
-    def _ending(self) -> set[asyncio.Task[None]]:
+    def _cleaning_up(self) -> set[asyncio.Task[None]]:
         """The tasks whose job was cancelled already, and may be cleaning up."""
         ending = {task for message, (_, task) in self._beside.items() if message.cancelled}
         if self._worker is not None and self._running is not None and self._running[0].cancelled:
@@ -189,14 +226,12 @@ class Mailbox:
         try:
             await running
         except asyncio.CancelledError:
-            if self.stopping or job is None or not job[0].cancelled:
+            if self.ending:
                 raise
         except Exception:
             self._log_fault(job)
         finally:
             self._running = None
-        if job is not None and job[0].cancelled:
-            await self._settle()
         if self._lane is not None and self._lane.used:
             self._lane.release()
 
@@ -204,8 +239,8 @@ class Mailbox:
         # A fault of ours: the messages behind this one must not wait for ever.
         logger.exception("Handling %r failed", job and job[0].key)
 
-    async def _open(self, opening: Coroutine[Any, Any, bool]) -> None:
-        if not await opening:
+    async def _open(self, opening: Opening) -> None:
+        if not await opening() or self.stopping:
             return
         self._opened = True
         self._beginning = copy_context()
@@ -214,13 +249,6 @@ class Mailbox:
             if job[1].concurrent:
                 self.waiting.remove(job)
                 self._start_beside(*job)
-
-    async def _settle(self) -> None:
-        """Take back the cancellation of one job, and wait for the thread that it left behind."""
-        assert self._worker is not None
-        self._worker.uncancel()
-        if self._lane is not None:
-            await self._lane.idle()
 
     def _keep(self, message: Message, route: Route) -> bool:
         if len(self.waiting) >= self._max_waiting:
@@ -249,6 +277,8 @@ class Mailbox:
         with lane_of(self.lanes) as lane:
             try:
                 await self._handle(message, route)
+            except Exception:
+                self._log_fault((message, route))
             finally:
                 if lane is not None:
                     await lane.idle()
@@ -260,3 +290,9 @@ class Mailbox:
             message.deadline = now + route.timeout
         elif now >= message.deadline:
             self._on_overdue(message)
+
+
+def start_in(context: Context, running: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
+    """Begin a task in a context that the caller may be running in itself."""
+    # By no task factory: one that starts tasks eagerly would enter the context twice.
+    return asyncio.Task(running, loop=asyncio.get_running_loop(), context=context)

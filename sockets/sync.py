@@ -58,14 +58,17 @@ async def finish(ending: Coroutine[Any, Any, None]) -> None:
     """Await a coroutine to its end, though the one that awaits it is cancelled meanwhile."""
     task = asyncio.ensure_future(ending)
     cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as fault:
-            cancelled = fault
-    if cancelled is not None:
-        raise cancelled
-    task.result()
+    try:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as fault:
+                cancelled = fault
+        if cancelled is not None:
+            raise cancelled
+        task.result()
+    finally:
+        del task, cancelled  # a fault keeps this frame, which must not keep the fault
 
 
 def finish_future(future: "asyncio.Future[None] | None") -> None:

@@ -1,5 +1,7 @@
 """Talking to a handler in a test, without a server."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -48,3 +50,48 @@ async def frames_of(client: Client) -> list[Any]:
         if isinstance(frame, dict) and frame.get("ref") == "now":
             return frames
         frames.append(frame)
+
+
+class Server:
+    """A server that drives one handler with all that it may do to it, and nothing else.
+
+    Frames that wait already are received without a wait, as real servers do it. What
+    `put_in` holds was sent by the client, and `sent` by the handler. An exception class among
+    the events is raised.
+    """
+
+    def __init__(self, handler: Any, **scope: Any) -> None:
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self.events.put_nowait({"type": "websocket.connect"})
+        self.put_in: list[Any] = []
+        self.sent: list[dict[str, Any]] = []
+        scope = {"type": "websocket", "path": "/", "headers": [], **scope}
+        self.application = asyncio.create_task(handler(scope, self.receive, self.send))
+
+    async def receive(self) -> Any:
+        event = await self.events.get()
+        if not isinstance(event, dict):
+            raise event
+        return event
+
+    async def send(self, event: dict[str, Any]) -> None:
+        self.sent.append(event)
+
+    def put(self, *frames: Any) -> None:
+        """Have the client send these frames, all at once."""
+        for frame in frames:
+            self.put_in.append(frame)
+            self.events.put_nowait({"type": "websocket.receive", "text": json.dumps(frame)})
+
+    def leave(self, code: int = 1001) -> None:
+        """Have the client go."""
+        self.events.put_nowait({"type": "websocket.disconnect", "code": code})
+
+    @property
+    def frames(self) -> list[Any]:
+        """What the client was sent."""
+        return [json.loads(event["text"]) for event in self.sent if "text" in event]
+
+    @property
+    def close_code(self) -> int | None:
+        return next((event["code"] for event in self.sent if "code" in event), None)

@@ -634,6 +634,27 @@ async def test_slow_disconnect_hooks_are_given_up(monkeypatch, caplog):
     assert "took more than" in caplog.text
 
 
+async def test_a_disconnect_hook_that_fails_when_it_is_given_up_is_the_last(monkeypatch, caplog):
+    monkeypatch.setattr(handlers_module, "GRACE", 0.05)
+    router = SocketRouter()
+
+    @router.disconnect
+    async def fails(socket):
+        try:
+            await asyncio.sleep(5)
+        finally:
+            raise RuntimeError
+
+    @router.disconnect
+    async def follows(socket):
+        raise AssertionError("there was no time left")
+
+    async with client_of(router):
+        pass
+    assert "took more than" in caplog.text
+    assert "no time left" not in caplog.text
+
+
 async def test_a_client_that_vanishes_stops_its_async_handlers_at_once():
     ended = []
     router = SocketRouter()

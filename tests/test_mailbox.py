@@ -10,7 +10,7 @@ from django.utils import translation
 from sockets import RoutedSocketHandler, SocketRouter
 from sockets.protocols.native import Native
 
-from .clients import client_of
+from .clients import Server, client_of
 from .conftest import until
 
 
@@ -99,6 +99,32 @@ async def test_64_messages_wait_behind_one_that_calls_and_the_65th_is_refused(co
         assert (await client.receive_json_from())["data"] == "answer"
         assert [(await client.receive_json_from())["ref"] for _ in range(64)] == list(range(64))
         assert (await client.ask({"type": "NEXT", "ref": 64}))["data"] == 64
+
+
+async def test_of_a_burst_behind_a_message_that_waits_just_as_many_are_kept():
+    class Busy(RoutedSocketHandler):
+        max_waiting, max_strikes = 5, 1000
+
+        async def on_wait(self):
+            await gate.wait()
+
+        async def on_next(self):
+            return "next"
+
+        routes = (("WAIT", "on_wait"), ("NEXT", "on_next"))
+
+    gate = asyncio.Event()
+    server = Server(Busy())
+    server.put({"type": "WAIT"}, *[{"type": "NEXT", "ref": n} for n in range(100)])
+    await until(lambda: len(server.frames) == 95)
+    assert {(frame["ref"], frame["status"]) for frame in server.frames} == {
+        (n, 429) for n in range(5, 100)
+    }
+    gate.set()
+    await until(lambda: len(server.frames) == 100)
+    assert [frame["ref"] for frame in server.frames[-5:]] == [0, 1, 2, 3, 4]
+    server.leave()
+    await server.application
 
 
 async def test_floods_end_in_4529():
@@ -387,6 +413,141 @@ async def test_a_handlers_own_timeout_and_subtasks_stay_its_own():
             assert (await client.ask({"type": "OWN", "ref": ref}))["data"] == "own"
 
 
+async def test_a_handler_that_cancels_its_own_task_as_it_ends_does_not_harm_the_next():
+    router = SocketRouter()
+
+    @router.route("LAST")
+    async def on_last(socket):
+        await asyncio.sleep(0.01)
+        asyncio.current_task().cancel()
+        return "last"
+
+    @router.route("NEXT")
+    async def on_next(socket):
+        await asyncio.sleep(0.01)
+        return "next"
+
+    async with client_of(router) as client:
+        for ref in (1, 3):
+            await client.send_json_to({"type": "LAST", "ref": ref})
+            await client.send_json_to({"type": "NEXT", "ref": ref + 1})
+            assert (await client.receive_json_from())["data"] == "last"
+            assert (await client.receive_json_from())["data"] == "next"
+
+
+async def test_a_task_that_is_cancelled_while_its_client_reads_slowly_holds_up_nobody():
+    workers = []
+
+    class Slow(Server):
+        async def send(self, event):
+            await super().send(event)
+            await asyncio.sleep(0.01)
+
+    class Wide(RoutedSocketHandler):
+        outbox_frames = 4
+
+        async def on_many(self):
+            workers.append(asyncio.current_task())
+            for number in range(12):
+                self.send_json({"number": number})
+
+        async def on_next(self):
+            return "next"
+
+        routes = (("MANY", "on_many"), ("NEXT", "on_next"))
+
+    server = Slow(Wide())
+    server.put({"type": "MANY"}, {"type": "NEXT", "ref": 1})
+    await until(lambda: len(server.frames) == 2)
+    workers[0].cancel()
+    await until(lambda: {"type": "NEXT", "ref": 1, "status": 200, "data": "next"} in server.frames)
+    server.leave()
+    await server.application
+
+
+async def test_tasks_of_a_handler_may_outlive_it_and_its_connection():
+    tasks = []
+    router = SocketRouter()
+
+    @router.route("SPAWN")
+    async def on_spawn(socket):
+        async def work():
+            await asyncio.sleep(0.05)
+            socket.send_json("late")
+            socket.close()
+            await socket.accept()
+            return await asyncio.shield(asyncio.sleep(0.01, "done"))
+
+        tasks.append(asyncio.create_task(work()))
+
+    async with client_of(router) as client:
+        await client.ask({"type": "SPAWN", "ref": 1})
+    assert await tasks[0] == "done"
+
+
+async def test_a_wait_behind_a_shield_goes_on_after_a_cancel():
+    done = []
+    router = SocketRouter()
+
+    @router.route("SHIELD")
+    async def on_shield(socket):
+        async def work():
+            await asyncio.sleep(0.05)
+            done.append(True)
+
+        await asyncio.shield(work())
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "SHIELD", "ref": 1})
+        assert (await client.ask({"type": "CANCEL", "ref": 1}))["status"] == 499
+        await until(lambda: done)
+
+
+async def test_a_task_group_that_fails_is_the_message_alone(caplog):
+    router = SocketRouter()
+
+    @router.route("GROUP")
+    async def on_group(socket):
+        async def fail():
+            raise LookupError
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                await asyncio.sleep(5)
+        except* LookupError:
+            pass
+        return "failed"
+
+    async with client_of(router) as client:
+        for ref in range(3):
+            assert (await client.ask({"type": "GROUP", "ref": ref}))["data"] == "failed"
+
+
+async def test_a_value_set_by_one_message_is_found_by_the_next_and_by_no_concurrent_one():
+    router = SocketRouter()
+
+    @router.connect
+    def on_open(socket):
+        translation.activate("de")
+
+    @router.route("SPEAK")
+    async def on_speak(socket, content):
+        await asyncio.sleep(content["seconds"])
+        translation.activate(content["language"])
+
+    @router.route("LANGUAGE")
+    async def on_language(socket):
+        return translation.get_language()
+
+    router.route("BESIDE", concurrent=True)(on_language)
+    async with client_of(router) as client:
+        for seconds, language in ((0, "fr"), (0.01, "it")):
+            await client.send_json_to({"type": "SPEAK", "seconds": seconds, "language": language})
+            assert (await client.ask({"type": "LANGUAGE", "ref": 1}))["data"] == language
+            assert (await client.ask({"type": "BESIDE", "ref": 2}))["data"] == "de"
+
+
 async def test_no_task_is_left_when_the_client_is_gone():
     before = asyncio.all_tasks()
     router, _ = waiting(concurrent=True)
@@ -399,15 +560,19 @@ async def test_no_task_is_left_when_the_client_is_gone():
     assert not [t for t in threading.enumerate() if "sockets-lane" in t.name and t.is_alive()]
 
 
-async def test_a_protocol_that_fails_holds_up_no_later_message(caplog):
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_a_protocol_that_fails_holds_up_no_later_message(concurrent, waits, caplog):
     class Mute(Native):
         def error(self, error, message):
             raise RuntimeError("no words for it")
 
     router = SocketRouter(protocols=(Mute(),))
 
-    @router.route("FAIL")
+    @router.route("FAIL", concurrent=concurrent)
     async def on_fail(socket):
+        if waits:
+            await asyncio.sleep(0)
         raise ValueError("never told")
 
     router.route("NEXT")(lambda socket: "next")
