@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any, ClassVar
 
 from .arguments import Groups
 from .backlog import Event
 from .consumer import AsyncConsumer
 from .declaration import Declaration
-from .entrance import FIRST_FRAME, needs_ticket, take_ticket
+from .entrance import let_in, needs_ticket, take_ticket
 from .exceptions import (
     SHOWN,
     Cancelled,
@@ -16,7 +17,6 @@ from .exceptions import (
     DuplicateRef,
     FrameTooLarge,
     InvalidFrame,
-    LoginRequired,
     SocketError,
     TimedOut,
     TooManyMessages,
@@ -39,8 +39,6 @@ from .writer import Send
 
 logger = logging.getLogger("sockets")
 
-HANDSHAKE = 15.0
-"""Seconds that the connect hooks have together."""
 GRACE = 3.0
 """Seconds that running work, and then the disconnect hooks, have when a connection ends."""
 
@@ -84,7 +82,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
                 if needs_ticket(self):
                     event = await take_ticket(self, receive)
                 if event is None:
-                    event = await self._reader.begin(self._open, self._receive)
+                    event = await self._reader.begin(partial(let_in, self), self._receive)
             finally:
                 await finish(self._end(event))
 
@@ -105,64 +103,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             on_overdue=self._time_out,
         )
         self._reader = Reader(receive, self._mailbox, self.max_waiting)
-
-    async def _open(self) -> bool:
-        """Admit the client. Returns whether its messages may be handled."""
-        limit = asyncio.timeout(None if self._declared.opens_at_once else HANDSHAKE)
-        try:
-            async with limit:
-                self._check_login()
-                if not self._member.enter():
-                    self._log_out()
-                    return False
-                if self._declared.admit is not None:
-                    await self._declared.admit(self, Message(None, None))
-                    if self._closed is not None:
-                        return False
-                await self._join_layer()
-                self._hooked = True
-                for hook in self._declared.connect_hooks:
-                    await hook(self, {"type": "websocket.connect"})
-                    if self._closed is not None:
-                        return False
-                await self._save_session()
-                await self._accept()
-                return self._closed is None
-        except BaseException as fault:
-            if self._is_ending(fault):
-                raise
-            self._refuse(TimedOut("The handshake took too long.") if limit.expired() else fault)
-            return False
-
-    def _check_login(self) -> None:
-        if self.login_required and not self.user.is_authenticated:
-            if "user" not in self.scope:
-                logger.error(
-                    "%s.login_required: expected the scope to have a user; mount it with "
-                    "sockets.asgi.get_asgi_application() or inside AuthMiddlewareStack.",
-                    type(self).__qualname__,
-                )
-            raise LoginRequired
-
-    async def _join_layer(self) -> None:
-        if self._declared.uses_layer:
-            self._layer = layer = LayerEvents(self.channel_layer_alias)
-            await layer.begin(self._declared, self._post_event)
-            self.channel_layer, self.channel_name = layer.layer, layer.channel_name
-
-    def _refuse(self, fault: BaseException) -> None:
-        error = error_of(fault, f"A connect hook of {self._where()}")
-        if self._closed is not None:
-            return  # the hook had closed, or the client is gone
-        self._outbox.drop_waiting()
-        self._member.leave()
-        if isinstance(error, LoginRequired) and not (self.refuse_at_handshake or self._accepted):
-            self._open_outbox()
-            self._reader.take = self._log_out
-            patience = 0.0 if self._mailbox.waiting else FIRST_FRAME
-            self._patience = self._loop.call_later(patience, self._log_out)
-        else:
-            self._close(error.close_code, error.details)
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""
@@ -240,6 +180,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             elif type(value) in STREAMS:
                 await self._send_parts(message, value)
             else:
+                if hasattr(value, "__await__"):  # as that of `return socket.send_json(...)`
+                    value = await value
+                    await self._save_session()
                 self._answers.send(message, *answer_of(value))
         except BaseException as fault:
             if self._is_ending(fault, message):

@@ -26,6 +26,7 @@ from sockets import (
     SocketError,
     SocketRouter,
     StatusCodes,
+    entrance,
 )
 from sockets import handlers as handlers_module
 from sockets import strikes as strikes_module
@@ -486,7 +487,7 @@ async def test_refuse_at_handshake_never_accepts():
 
 
 async def test_a_handshake_that_takes_too_long_is_refused(monkeypatch):
-    monkeypatch.setattr(handlers_module, "HANDSHAKE", 0.05)
+    monkeypatch.setattr(entrance, "HANDSHAKE", 0.05)
 
     class Slow(RoutedSocketHandler):
         async def connect(self):
@@ -524,7 +525,7 @@ async def test_an_anonymous_client_is_sent_to_log_in():
 
 
 async def test_an_anonymous_client_that_sends_early_or_never_is_closed_as_well(monkeypatch):
-    monkeypatch.setattr(handlers_module, "FIRST_FRAME", 0.05)
+    monkeypatch.setattr(entrance, "FIRST_FRAME", 0.05)
     for early in (True, False):
         client = Client(Private.as_asgi(), "/")
         client.scope["user"] = AnonymousUser()
@@ -1057,6 +1058,39 @@ def no_collector():
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+async def test_what_a_function_returns_to_be_awaited_is_awaited(colour):
+    router = SocketRouter()
+
+    async def later():
+        return {"in": "time"}
+
+    if colour == "def":
+
+        @router.route("SEND")
+        def on_send(socket):
+            return socket.send_json({"type": "SENT"})
+
+        @router.route("GIVE")
+        def on_give(socket):
+            return later()
+
+    else:
+
+        @router.route("SEND")
+        async def on_send(socket):
+            return socket.send_json({"type": "SENT"})
+
+        @router.route("GIVE")
+        async def on_give(socket):
+            return later()
+
+    async with client_of(router) as client:
+        assert await client.ask({"type": "SEND", "ref": 1}) == {"type": "SENT"}
+        assert (await client.receive_json_from())["status"] == 204
+        assert (await client.ask({"type": "GIVE", "ref": 2}))["data"] == {"in": "time"}
 
 
 @pytest.mark.usefixtures("no_collector")
