@@ -104,7 +104,7 @@ class Mailbox:
             return self._keep(message, route)
         if not self.watched:
             self._timeouts.watch(self)
-        self._start(self._handle(message, route), (message, route))
+        self._start(self._handle(message, route), message, route)
         return True
 
     def post_event(self, message: Message, route: Route) -> bool:
@@ -209,17 +209,22 @@ class Mailbox:
             ending.add(self._worker)
         return ending
 
-    def _start(self, running: Coroutine[Any, Any, None], job: Job | None = None) -> None:
+    def _start(
+        self,
+        running: Coroutine[Any, Any, None],
+        message: Message | None = None,
+        route: Route | None = None,
+    ) -> None:
         # The first step is made by hand, so that only a job that waits costs another task.
         steps = running.__await__()
         try:
             for blocked_on in steps:
                 self._free = False
-                self._running = job
+                self._running = None if message is None or route is None else (message, route)
                 self.stalled = resume(steps, blocked_on)
                 break
         except Exception:
-            self._log_fault(job)
+            self._log_fault(message)
 
     async def _finish(self, running: Awaitable[None]) -> None:
         job = self._running
@@ -229,15 +234,15 @@ class Mailbox:
             if self.ending:
                 raise
         except Exception:
-            self._log_fault(job)
+            self._log_fault(job and job[0])
         finally:
             self._running = None
         if self._lane is not None and self._lane.used:
             self._lane.release()
 
-    def _log_fault(self, job: Job | None) -> None:
+    def _log_fault(self, message: Message | None) -> None:
         # A fault of ours: the messages behind this one must not wait for ever.
-        logger.exception("Handling %r failed", job and job[0].key)
+        logger.exception("Handling %r failed", message and message.key)
 
     async def _open(self, opening: Opening) -> None:
         if not await opening() or self.stopping:
@@ -278,7 +283,7 @@ class Mailbox:
             try:
                 await self._handle(message, route)
             except Exception:
-                self._log_fault((message, route))
+                self._log_fault(message)
             finally:
                 if lane is not None:
                     await lane.idle()
