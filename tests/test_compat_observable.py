@@ -839,6 +839,14 @@ async def test_it_is_mounted_as_theirs_is():
     await client.disconnect()
 
 
+async def test_a_page_may_ask_for_everything_at_once():
+    async with client_of(consumer_of(lambda self, payload: {"payload": payload})) as client:
+        for number in range(200):
+            await client.send_json_to(request("go", number, uuid=number))
+        for number in range(200):
+            assert await client.receive_json_from() == response(number, uuid=number)
+
+
 async def test_a_ping_is_answered_while_a_method_sleeps():
     async def method(self):
         await asyncio.sleep(0.1)

@@ -488,6 +488,25 @@ async def test_an_attribute_error_within_a_method_is_a_fault(caplog):
     assert "no attribute 'missing'" in caplog.text
 
 
+class Kitchen(Consumer):
+    @auto_route
+    def cook(self, event):
+        return {"number": event["number"]}
+
+
+class KitchenWithReceiveJson(Kitchen):
+    receive_json = looked_up
+
+
+@pytest.mark.parametrize("consumer", [Kitchen, KitchenWithReceiveJson])
+async def test_a_page_may_ask_for_everything_at_once(consumer):
+    async with client_as(consumer) as client:
+        for number in range(200):
+            await client.send_json_to({"type": "cook", "number": number, "reply_key": number})
+        for number in range(200):
+            assert await client.receive_json_from() == {"key": number, "number": number}
+
+
 async def test_what_comes_after_a_time_out_is_not_seen():
     class Page(Alive):
         receive_json = looked_up

@@ -125,6 +125,7 @@ class SocketRouterConsumer(RoutedSocketHandler):
     protocols = (Observable(),)
     refuse_at_handshake = True  # its clients count refusals, but begin anew after each accept
     connect_hooks = (refuse_unaccepted,)
+    max_waiting = 512  # its clients send all they have at once, and know no 429
     routes: ClassVar[Any] = RouteList()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

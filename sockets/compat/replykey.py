@@ -193,6 +193,7 @@ class Consumer(RoutedSocketHandler):
     protocols = (WIRE,)
     refuse_at_handshake = True
     connect_hooks = (refuse_undecided,)
+    max_waiting = 512  # its clients send all they have at once, and know no 429
     _channels_methods = frozenset({"receive_json"})
     _method_routes: ClassVar[tuple[Route, ...]] = ()
 
