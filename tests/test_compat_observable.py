@@ -818,7 +818,7 @@ async def test_connect_that_decides_nothing_refuses_with_a_warning(consumer, cap
     assert await client.connect() == (False, 4403)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{consumer.__name__}.connect neither accepted the client nor closed" in caplog.text
+    assert f"{consumer.__name__}.connect has neither accepted the client nor closed" in caplog.text
 
 
 async def test_connect_may_close():

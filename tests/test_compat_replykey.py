@@ -97,7 +97,7 @@ async def test_the_example_of_tokens_admits_nobody_as_it_does_not_accept(rf, set
     for shown in (token, "null"):
         client = Client(routes, f"/path/{shown}")
         client.scope["user"] = request.user
-        assert await client.connect() == (False, 1000)
+        assert await client.connect() == (False, 4403)
         [record] = caplog.records
         assert (record.levelno, "self.accept()" in record.message) == (logging.WARNING, True)
         caplog.clear()
@@ -654,7 +654,7 @@ def unasked(self):
 async def test_connect_that_decides_nothing_refuses_at_once_with_one_warning(connect, caplog):
     client = Client(type("Page", (Alive,), {"connect": connect}).as_asgi(), "/")
     begun = time.monotonic()
-    assert await client.connect() == (False, 1000)
+    assert await client.connect() == (False, 4403)
     assert time.monotonic() - begun < 1
     [record] = caplog.records
     assert "has neither accepted the client nor closed" in record.message
