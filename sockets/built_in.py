@@ -26,8 +26,11 @@ def greet(socket: Any, **fields: Any) -> None:
     )
 
 
-def on_time_sync(socket: Any) -> None:
+def on_time_sync(socket: Any, message: Message) -> None:
+    """Tell the time at once: clients take what it waits for the network's delay."""
     socket.send_action("TIME_SYNC", TIMESTAMP=timestamp())
+    socket._answers.end(message, socket._protocol.reply(message, None, 204, None))
+    socket._outbox.check()
 
 
 def on_ping(socket: Any, message: Message) -> None:
@@ -75,7 +78,7 @@ def timestamp() -> str:
 
 BUILT_IN = (
     Route.of(("HELLO",), on_hello),
-    Route.of(("TIME_SYNC",), on_time_sync),
+    replace(Route.of(("TIME_SYNC",), on_time_sync), at_once=True),
     Route.of(("JOIN",), on_join),
     Route.of(("LEAVE",), on_leave),
     replace(Route.of(("PING",), on_ping), at_once=True),

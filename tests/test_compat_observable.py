@@ -818,7 +818,7 @@ async def test_connect_that_decides_nothing_refuses_with_a_warning(consumer, cap
     assert await client.connect() == (False, 4403)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{consumer.__name__}.connect neither accepted the client nor closed" in caplog.text
+    assert f"{consumer.__name__}.connect has neither accepted the client nor closed" in caplog.text
 
 
 async def test_connect_may_close():
@@ -837,6 +837,14 @@ async def test_it_is_mounted_as_theirs_is():
     await client.send_to(json.dumps(request("sayHello", "Ada")))
     assert json.loads(await client.receive_from()) == response("Hello, Ada!")
     await client.disconnect()
+
+
+async def test_a_page_may_ask_for_everything_at_once():
+    async with client_of(consumer_of(lambda self, payload: {"payload": payload})) as client:
+        for number in range(200):
+            await client.send_json_to(request("go", number, uuid=number))
+        for number in range(200):
+            assert await client.receive_json_from() == response(number, uuid=number)
 
 
 async def test_a_ping_is_answered_while_a_method_sleeps():

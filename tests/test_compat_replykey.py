@@ -97,7 +97,7 @@ async def test_the_example_of_tokens_admits_nobody_as_it_does_not_accept(rf, set
     for shown in (token, "null"):
         client = Client(routes, f"/path/{shown}")
         client.scope["user"] = request.user
-        assert await client.connect() == (False, 1000)
+        assert await client.connect() == (False, 4403)
         [record] = caplog.records
         assert (record.levelno, "self.accept()" in record.message) == (logging.WARNING, True)
         caplog.clear()
@@ -488,6 +488,25 @@ async def test_an_attribute_error_within_a_method_is_a_fault(caplog):
     assert "no attribute 'missing'" in caplog.text
 
 
+class Kitchen(Consumer):
+    @auto_route
+    def cook(self, event):
+        return {"number": event["number"]}
+
+
+class KitchenWithReceiveJson(Kitchen):
+    receive_json = looked_up
+
+
+@pytest.mark.parametrize("consumer", [Kitchen, KitchenWithReceiveJson])
+async def test_a_page_may_ask_for_everything_at_once(consumer):
+    async with client_as(consumer) as client:
+        for number in range(200):
+            await client.send_json_to({"type": "cook", "number": number, "reply_key": number})
+        for number in range(200):
+            assert await client.receive_json_from() == {"key": number, "number": number}
+
+
 async def test_what_comes_after_a_time_out_is_not_seen():
     class Page(Alive):
         receive_json = looked_up
@@ -635,7 +654,7 @@ def unasked(self):
 async def test_connect_that_decides_nothing_refuses_at_once_with_one_warning(connect, caplog):
     client = Client(type("Page", (Alive,), {"connect": connect}).as_asgi(), "/")
     begun = time.monotonic()
-    assert await client.connect() == (False, 1000)
+    assert await client.connect() == (False, 4403)
     assert time.monotonic() - begun < 1
     [record] = caplog.records
     assert "has neither accepted the client nor closed" in record.message

@@ -545,7 +545,7 @@ async def test_clients_cannot_be_asked(caplog):
 
     async with client_of(socket) as client:
         assert (await client.ask({"action": "do"}))["response_status"] == 500
-    assert "those of DCRF do not" in caplog.text
+    assert "got DCRF; ask with send_action('SURE', ...)" in caplog.text
 
 
 def test_clients_are_asked_for_no_sign_of_life():

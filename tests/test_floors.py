@@ -21,8 +21,8 @@ FLOORS = {
     4: "router",
     5: "mounts listing",
     6: "admin asgi receivers project_checks route_checks checks apps __init__ "
-    "compat.__init__ compat.original compat.observable compat.observable_functions "
-    "compat.replykey "
+    "compat.__init__ compat.original compat.connecting compat.observable "
+    "compat.observable_functions compat.replykey compat.replykey_methods "
     "management.__init__ management.commands.__init__ management.commands.socket_routes "
     "management.commands.prune_sockets",
 }
@@ -80,7 +80,8 @@ WITHIN_A_FLOOR = {
     "recipients": "broadcasts senders",
     "models": "broadcasts recipients senders",
     "checks": "compat.observable project_checks route_checks",
-    "compat.observable": "compat.observable_functions",
+    "compat.observable": "compat.connecting compat.observable_functions",
+    "compat.replykey": "compat.connecting compat.replykey_methods",
     "apps": "checks receivers",
     "registry": "lease",
 }

@@ -338,6 +338,22 @@ async def test_a_ref_in_use_is_a_409_and_may_be_used_again_later():
         assert (await client.ask({"type": "X", "ref": 1}))["data"] == "x"
 
 
+async def test_the_time_is_told_at_once_and_a_ref_answered():
+    router, gate = SocketRouter(), asyncio.Event()
+
+    @router.route("WAIT")
+    async def on_wait(socket):
+        await gate.wait()
+
+    async with client_of(router) as client:
+        await client.send_json_to({"type": "WAIT", "ref": 1})
+        assert (await client.ask({"type": "TIME_SYNC", "ref": 2})).keys() == {"type", "TIMESTAMP"}
+        answer = {"type": "TIME_SYNC", "ref": 2, "status": 204}
+        assert await client.receive_json_from() == answer
+        gate.set()
+        assert await client.receive_json_from() == {"type": "WAIT", "ref": 1, "status": 204}
+
+
 async def test_built_in_routes():
     async with client_of(Good, "/place/") as client:
         hello = await client.ask({"type": "HELLO"})

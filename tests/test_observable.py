@@ -366,7 +366,7 @@ async def test_nothing_waits_for_the_answer_to_a_question_that_was_not_sent():
 async def test_clients_are_asked_nothing(caplog):
     async with client_of(Place) as client:
         assert (await client.ask(request("ask")))["status"] == 500
-    assert "push a question with send_action" in caplog.text
+    assert "got Observable; ask with send_action('question', ...)" in caplog.text
 
 
 async def test_a_silent_client_stays(monkeypatch):

@@ -280,6 +280,18 @@ async def test_every_object_has_the_time_in_milliseconds_as_text():
             unstamped(frame)
 
 
+async def test_routes_on_a_view_have_the_handler_as_base():
+    router = SocketRouter(handler=OriginalSocketHandler)
+
+    @router.route("SIT")
+    def on_sit(socket, content):
+        socket.send_action("SEATED", name=content["USERNAME"])
+
+    async with client_of(router) as client:
+        assert (await asked(client, {"type": "HELLO"}))["type"] == "GOT_HELLO"
+        assert await asked(client, {"type": "SIT"}) == {"type": "SEATED", "name": None}
+
+
 async def test_a_time_of_ones_own_is_replaced_and_one_within_is_not():
     async with client_of(Table) as client:
         frame = {"TIMESTAMP": "mine", "within": {"TIMESTAMP": "kept"}}
@@ -435,6 +447,30 @@ async def test_who_said_hello_is_asked_when_it_is_silent():
         assert not member.answers
         assert (await asked(client, {"type": "HELLO"}))["type"] == "GOT_HELLO"
         assert member.answers
+
+
+async def test_what_a_page_has_kept_may_come_all_at_once():
+    class Slow(Table):
+        def on_echo(self, content):
+            self.send_action("ECHOED", number=content["SEQ_NUM"])
+
+    async with client_of(Slow) as client:
+        for number in range(200, 0, -1):
+            await client.send_json_to({"type": "ECHO", "SEQ_NUM": number})
+        for number in range(200, 0, -1):
+            assert unstamped(await client.receive_json_from())["number"] == number
+
+
+async def test_the_time_is_told_whatever_runs():
+    class Slow(Table):
+        async def on_echo(self, content):
+            await asyncio.sleep(0.1)
+            self.send_action("ECHOED")
+
+    async with client_of(Slow) as client:
+        await client.send_json_to({"type": "ECHO"})
+        assert (await client.ask({"type": "TIME_SYNC"}))["type"] == "TIME_SYNC"
+        assert (await client.receive_json_from())["type"] == "ECHOED"
 
 
 async def test_a_ping_is_not_echoed():

@@ -8,7 +8,10 @@ import sys
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from sockets import RoutedSocketHandler
+from sockets import RoutedSocketHandler, SocketRouter
+from sockets.compat.observable import SocketRouterConsumer
+from sockets.compat.original import OriginalSocketHandler
+from sockets.compat.replykey import Consumer
 from sockets.protocols.base import Protocol
 
 from .clients import client_of
@@ -79,6 +82,13 @@ async def test_the_subprotocol_decides(bar):
         assert answer["error"]["code"] == -32602
     async with client_of(handler) as client:
         assert (await client.ask({"type": "pour", "ref": 1}))["type"] == "ERROR"
+
+
+def test_so_many_messages_wait():
+    assert "`sockets.compat` let 512 messages wait, a router of yours 64" in " ".join(PAGE.split())
+    for handler in (OriginalSocketHandler, SocketRouterConsumer, Consumer):
+        assert handler.max_waiting == 512
+    assert SocketRouter().Handler.max_waiting == 64
 
 
 def test_every_method_of_a_protocol_is_listed():

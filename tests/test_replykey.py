@@ -313,4 +313,4 @@ async def test_clients_cannot_be_called(caplog):
 
     async with client_of(router_of(ask=ask)) as client:
         assert (await client.ask({"type": "ask", "reply_key": "r1"}))["status"] == 500
-    assert "send_action('CONFIRM')" in caplog.text
+    assert "got ReplyKey; ask with send_action('CONFIRM', ...)" in caplog.text

@@ -1,23 +1,19 @@
 """The consumers of django-observable-socket: their names and forms of routes and functions."""
 
 import inspect
-import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
 
-from asgiref.sync import markcoroutinefunction
-
-from ..exceptions import CloseCode, DeclarationError, suggest
+from ..exceptions import DeclarationError, suggest
 from ..exceptions import StatusCodes as Codes
 from ..functions import Function, is_generator, name_of
-from ..handlers import RoutedSocketHandler
 from ..protocols.observable import Observable
 from ..routes import Route
 from ..stages import FUNCTIONS
-from ..sync import dual
+from .connecting import AcceptingHandler
 from .observable_functions import HandlerArg, adapt_method, adapt_stage
 
 __all__ = (
@@ -30,8 +26,6 @@ __all__ = (
     "StatusCodes",
     "route_to_method_name",
 )
-
-logger = logging.getLogger("sockets")
 
 PayloadT = TypeVar("PayloadT")
 ResultT = TypeVar("ResultT")
@@ -104,18 +98,7 @@ class Setter:
     function: Function
 
 
-async def refuse_unaccepted(socket: "SocketRouterConsumer") -> None:
-    """Refuse a client whom a `connect` of the user's has left waiting."""
-    if not socket._accepting:
-        logger.warning(
-            "%s.connect neither accepted the client nor closed; it is refused. Call accept() or "
-            "super().connect().",
-            name_of(type(socket)),
-        )
-        socket.close(CloseCode.FORBIDDEN)
-
-
-class SocketRouterConsumer(RoutedSocketHandler):
+class SocketRouterConsumer(AcceptingHandler):
     """A handler for clients of ObservableSocket, whose methods follow from its routes' names.
 
     Methods and functions of either colour may have their parameters in any of the forms of
@@ -123,8 +106,6 @@ class SocketRouterConsumer(RoutedSocketHandler):
     """
 
     protocols = (Observable(),)
-    refuse_at_handshake = True  # its clients count refusals, but begin anew after each accept
-    connect_hooks = (refuse_unaccepted,)
     routes: ClassVar[Any] = RouteList()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -132,13 +113,6 @@ class SocketRouterConsumer(RoutedSocketHandler):
         cls.routes = RouteList(_routes_of(cls, declared))
         cls.routes.declared = declared
         super().__init_subclass__(**kwargs)
-
-    @dual
-    async def connect(self) -> None:
-        """Accept the client; an override does so itself, or closes."""
-        await self._accept()
-
-    markcoroutinefunction(connect)
 
 
 AsyncSocketRouterConsumer = SocketRouterConsumer

@@ -73,6 +73,7 @@ class OriginalSocketHandler(RoutedSocketHandler):
     """
 
     protocols = (Original(),)
+    max_waiting = 512  # its clients send all they have at once, and know no 429
     routes = (("HELLO", "on_hello"),)
 
     def on_hello(self, content: Any = None) -> None:

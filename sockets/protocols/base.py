@@ -98,7 +98,10 @@ class Protocol:
 
     def call(self, type: str, ref: Ref, data: Any) -> Frame | None:
         """A question to the client, which it answers with the same ref."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"expected a protocol whose clients answer calls, got {self.__class__.__name__}; ask "
+            f"with send_action({type!r}, ...), and give what the client sends then a route"
+        )
 
     def reconnect(self, details: str) -> Frame | None:
         """What tells a client that it must log in, before it is closed; None is silence."""

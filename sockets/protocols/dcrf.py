@@ -1,6 +1,6 @@
 """The wire of Django Channels REST framework: frames of five keys, alone or in streams."""
 
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -8,7 +8,7 @@ from django.http import Http404
 
 from ..encoding import decode_json, json_text
 from ..exceptions import SHOWN, InvalidFrame, LoginRequired, SocketError, UnknownKey
-from ..messages import Frame, Message, Ref, current_message
+from ..messages import Frame, Message, current_message
 from ..multiplexing import current_stream, key_in_stream
 from .base import Protocol, object_in
 
@@ -51,9 +51,6 @@ class DCRF(Protocol):
     has_built_in = False
     has_streams = True
     refs_differ = False
-
-    def key(self, name: str) -> str:
-        return name.removeprefix("on_")
 
     def decode(self, frame: Frame) -> Request:
         content = object_in(frame)
@@ -108,12 +105,6 @@ class DCRF(Protocol):
 
     def action_of_json(self, type: str, fields: bytes) -> Frame:
         return _event(type, decode_json(fields), None)
-
-    def call(self, type: str, ref: Ref, data: Any) -> NoReturn:
-        raise NotImplementedError(
-            f"expected a client that answers calls, but those of DCRF do not; send {type!r} by "
-            "send_action, and give what they send back a route"
-        )
 
 
 def _request(message: Message | None) -> Request:

@@ -6,7 +6,7 @@ import msgspec
 
 from ..encoding import decode_json, json_text
 from ..exceptions import InvalidFrame, SocketError
-from ..messages import Answer, Frame, Message, Ping, Ref
+from ..messages import Frame, Message, Ping
 from .base import Protocol, kind_of, object_in
 
 PART = 206
@@ -46,7 +46,7 @@ class Observable(Protocol):
         first, *others = name.removeprefix("on_").split("_")
         return first + "".join(word[:1].upper() + word[1:] for word in others)
 
-    def decode(self, frame: Frame) -> Message | Answer | Ping:
+    def decode(self, frame: Frame) -> Message | Ping:
         try:
             content = object_in(frame)
         except InvalidFrame as fault:
@@ -85,12 +85,6 @@ class Observable(Protocol):
 
     def event_of_json(self, content: bytes) -> Frame:
         return _push(content.decode())
-
-    def call(self, type: str, ref: Ref, data: Any) -> NoReturn:
-        raise NotImplementedError(
-            f"expected a protocol whose clients answer calls, got {type!r} for one of "
-            "ObservableSocket; push a question with send_action and let a route take the answer"
-        )
 
     def lagged(self, missed: int) -> Frame:
         return self.action("LAGGED", {"n": missed})

@@ -70,12 +70,6 @@ class ReplyKey(Protocol):
     def action(self, type: str, fields: dict[str, Any]) -> Frame:
         return _keyed(type, fields)
 
-    def call(self, type: str, ref: Ref, data: Any) -> Frame:
-        raise TypeError(
-            f"expected a protocol whose clients answer calls, got ReplyKey; send_action({type!r}), "
-            "and route what the page sends then"
-        )
-
     def reconnect(self, details: str) -> None:
         return None
 
