@@ -76,7 +76,7 @@ def _turn_away(socket: "RoutedSocketHandler", fault: BaseException) -> None:
         return  # the hook had closed, or the client is gone
     socket._outbox.drop_waiting()
     socket._member.leave()
-    if isinstance(error, LoginRequired) and not (socket.refuse_at_handshake or socket._accepted):
+    if isinstance(error, LoginRequired) and not (socket._refuses_at_handshake or socket._accepted):
         socket._open_outbox()
         socket._reader.take = socket._log_out
         patience = 0.0 if socket._mailbox.waiting else FIRST_FRAME
@@ -91,7 +91,7 @@ def needs_ticket(socket: "RoutedSocketHandler") -> bool:
         socket.login_required
         and "ticket" in socket.scope  # it came through TicketMiddleware
         and not socket.user.is_authenticated
-        and not socket.refuse_at_handshake
+        and not socket._refuses_at_handshake
     )
 
 

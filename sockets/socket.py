@@ -212,6 +212,10 @@ class ClientSocket(Connection):
         if self._closed is None and not self._accepted:
             self._open_outbox(subprotocol)
 
+    @property
+    def _refuses_at_handshake(self) -> bool:
+        return self.refuse_at_handshake or self._protocol.refuses_at_handshake
+
     def _open_outbox(self, subprotocol: str | None = None) -> None:
         self._accepted = True
         chosen = subprotocol or self._subprotocol
@@ -220,7 +224,7 @@ class ClientSocket(Connection):
     def _close(self, code: int, reason: str) -> None:
         if self._closed is not None:
             return
-        if not self._accepted and not self.refuse_at_handshake:
+        if not self._accepted and not self._refuses_at_handshake:
             # Browsers see a code only after accept; refused before it, they see 1006.
             self._outbox.drop_broadcasts()
             self._open_outbox()

@@ -309,11 +309,18 @@ async def test_a_ping_does_not_wait_for_what_runs():
         assert await client.receive_json_from() == response(0.1)
 
 
-async def test_a_uuid_that_waits_for_its_answer_is_refused():
+async def test_requests_with_the_same_uuid_are_each_answered():
     async with client_of(Place) as client:
         await client.send_json_to(request("wait", 0.05))
-        assert (await client.ask(request("echo")))["status"] == 409
-        assert await client.receive_json_from() == response(0.05)
+        await client.send_json_to(request("echo", 2))
+        told = [await client.receive_json_from() for _ in range(2)]
+    assert [answer["payload"] for answer in told] == [0.05, 2]
+
+
+async def test_who_is_refused_by_a_plain_router_is_refused_at_the_handshake():
+    router = SocketRouter(protocols=(Observable(),), login_required=True)
+    client = Client(router.Handler.as_asgi(), "/")
+    assert not (await client.connect())[0]
 
 
 async def test_a_ping_with_such_a_uuid_is_answered():

@@ -53,6 +53,9 @@ class Protocol:
     """Whether a ref in use cannot be used again. Otherwise it may be any value of JSON, and
     CANCEL finds none."""
 
+    refuses_at_handshake: ClassVar[bool] = False
+    """Whether who is refused always gets an HTTP 403, for these clients give up on nothing else."""
+
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""
         return name.removeprefix("on_")

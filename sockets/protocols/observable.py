@@ -41,6 +41,8 @@ class Observable(Protocol):
     subprotocol = "sockets.observable"
     key_field = "route"
     has_built_in = False
+    refs_differ = False
+    refuses_at_handshake = True
 
     def key(self, name: str) -> str:
         first, *others = name.removeprefix("on_").split("_")

@@ -20,6 +20,7 @@ class ReplyKey(Protocol):
 
     is_flat = True
     has_built_in = False
+    refs_differ = False
 
     def key(self, name: str) -> str:
         return name

@@ -62,4 +62,4 @@ class Observed(View):
 
 
 class ObservedMembers(View):
-    socket = SocketRouter(protocols=(Observable(),), login_required=True, refuse_at_handshake=True)
+    socket = SocketRouter(protocols=(Observable(),), login_required=True)
