@@ -136,7 +136,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _take_sign(self, sign: Answer | Ping) -> None:
         """Take what no route is for, and nothing waits before."""
         if isinstance(sign, Answer):
-            self._calls.answer(sign)
+            if self._calls is not None:  # else nothing was asked
+                self._calls.answer(sign)
         else:
             self._outbox.send(sign.answer)
             self._outbox.check()
@@ -226,7 +227,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     def _end_message(self, message: Message, error: SocketError) -> None:
         self._answers.fail(message, error)
         self._mailbox.cancel(message)
-        self._calls.cancel(message)
+        if self._calls is not None:
+            self._calls.cancel(message)
         self._outbox.unblock(message)
 
     def _where(self) -> str:
@@ -240,7 +242,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             event = {"type": "websocket.disconnect", "code": code}
         self._closed = event["code"]
         self._reader.stop()
-        self._calls.fail(event["code"])
+        if self._calls is not None:
+            self._calls.fail(event["code"])
         if not closed_by_us:
             self._outbox.abandon()
         if self._patience is not None:

@@ -19,6 +19,9 @@ Job = tuple[Message, Route]
 Opening = Callable[[], Coroutine[Any, Any, bool]]
 """What comes before all jobs; it returns whether they may be run."""
 
+NONE_BESIDE: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
+"""What runs beside one another in a connection where nothing does: most have no such jobs."""
+
 R = TypeVar("R")
 
 logger = logging.getLogger("sockets")
@@ -76,7 +79,7 @@ class Mailbox:
         """Whether a job is run as it is posted: it was opened, and nobody works."""
         self._running: Job | None = None
         self._worker: asyncio.Task[None] | None = None
-        self._beside: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
+        self._beside = NONE_BESIDE
 
     @property
     def ending(self) -> bool:
@@ -272,6 +275,8 @@ class Mailbox:
             return False
         running = self._run_beside(message, route)
         task = asyncio.get_running_loop().create_task(running, context=self._beginning.copy())
+        if not self._beside:
+            self._beside = {}
         self._beside[message] = route, task
         task.add_done_callback(lambda _: self._beside.pop(message))
         if not self.watched:

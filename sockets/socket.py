@@ -69,7 +69,7 @@ class ClientSocket(Connection):
         self._protocol, self._subprotocol = negotiate(scope, self.protocols)
         self._window: Window | None = None
         self._outbox = self._make_outbox(send)
-        self._calls = Calls()
+        self._calls: Calls | None = None
         self._member = Member(self, hub)
         self._answers = Answers(self._protocol, self._outbox)
         self._accepting = self._accepted = self._registered = self._unheard = False
@@ -181,6 +181,7 @@ class ClientSocket(Connection):
         def send(ref: Ref) -> None:
             self._outbox.send(self._protocol.call(type, ref, data))
 
+        self._calls = self._calls or Calls()
         return await self._calls.ask(send, timeout)
 
     async def _ask_parked(self, type: str, data: Any, timeout: float) -> Any:
