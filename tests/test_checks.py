@@ -553,7 +553,7 @@ def test_consumers_are_imported_with_the_application_where_no_view_has_a_socket(
     application = "consumers_by_hand.application"
     assert "consumers_by_hand" not in sys.modules
     assert "Articles" in {found.__name__ for found in unfinished(ASGI_APPLICATION=application)}
-    monkeypatch.delitem(sys.modules, "consumers_by_hand")
+    del sys.modules["consumers_by_hand"]
 
 
 # The project around them
