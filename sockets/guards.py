@@ -51,7 +51,7 @@ class Guard:
             value = yield self.function
         except Exception as fault:
             if _is_refusal(fault):
-                return fault
+                return fault.with_traceback(None)  # which would hold what holds the fault
             raise
         return None if is_pass(value, self.name) else PermissionDenied()
 

@@ -46,7 +46,8 @@ class RedisCarrier(Carrier):
                 "got one that the package redis cannot read; percent-encode what is special in it"
             ) from None
         database = self._redis.connection_pool.connection_kwargs.get("db", 0)
-        self._prefix = prefix or f"sockets:{salted_hmac('sockets', f'{database}').hexdigest()[:16]}"
+        mark = salted_hmac("sockets", f"{database}", algorithm="sha256").hexdigest()[:16]
+        self._prefix = prefix or f"sockets:{mark}"
         self._pubsub: PubSub | None = None
 
     async def join(self, addresses: Collection[str]) -> None:
