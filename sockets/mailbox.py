@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from contextvars import copy_context
+from typing import Any
 
 from .lane import Lane, lane_of
 from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
-from .sync import resume
+from .sync import resume, start_in
 from .timeouts import Timeouts
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
@@ -21,8 +21,6 @@ Opening = Callable[[], Coroutine[Any, Any, bool]]
 
 NONE_BESIDE: dict[Message, tuple[Route, asyncio.Task[None]]] = {}
 """What runs beside one another in a connection where nothing does: most have no such jobs."""
-
-R = TypeVar("R")
 
 logger = logging.getLogger("sockets")
 
@@ -300,9 +298,3 @@ class Mailbox:
             message.deadline = now + route.timeout
         elif now >= message.deadline:
             self._on_overdue(message)
-
-
-def start_in(context: Context, running: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
-    """Begin a task in a context that the caller may be running in itself."""
-    # By no task factory: one that starts tasks eagerly would enter the context twice.
-    return asyncio.Task(running, loop=asyncio.get_running_loop(), context=context)

@@ -5,9 +5,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
-
-from .functions import innermost
+from .arguments import start_of
 
 STREAM_END = "\x1f"
 """Ends the name of a stream in the keys of its messages."""
@@ -34,23 +32,13 @@ def without_stream(key: str) -> str:
 
 def hook_in_stream(hook: Callable[..., Any], stream: str) -> Callable[..., Any]:
     """The hook as one whose sends go to the stream."""
-    if iscoroutinefunction(innermost(hook)):
-
-        @wraps(hook)
-        async def arun(*args: Any, **kwargs: Any) -> Any:
-            token = current_stream.set(stream)
-            try:
-                return await hook(*args, **kwargs)
-            finally:
-                current_stream.reset(token)
-
-        return arun
+    start = start_of(hook)
 
     @wraps(hook)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    async def run(*args: Any, **kwargs: Any) -> Any:
         token = current_stream.set(stream)
         try:
-            return hook(*args, **kwargs)
+            return await start(*args, **kwargs)
         finally:
             current_stream.reset(token)
 

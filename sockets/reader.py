@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .backlog import Event
-from .mailbox import Mailbox, Opening, start_in
+from .mailbox import Mailbox, Opening
+from .sync import start_in
 
 TURN = 64
 """Frames of one client that are taken, where they need not be waited for, before others' turn."""

@@ -5,6 +5,7 @@ import functools
 import threading
 import types
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import AsyncToSync
@@ -75,6 +76,12 @@ def finish_future(future: "asyncio.Future[None] | None") -> None:
     """Let go who waits for this, if somebody still does."""
     if future is not None and not future.done():
         future.set_result(None)
+
+
+def start_in(context: Context, running: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
+    """Begin a task in a context that the caller may be running in itself."""
+    # By no task factory: one that starts tasks eagerly would enter the context twice.
+    return asyncio.Task(running, loop=asyncio.get_running_loop(), context=context)
 
 
 @types.coroutine
