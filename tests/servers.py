@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,16 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def serving_live(kind: str, folder: Path) -> AbstractContextManager["Server"]:
+    """The live project on a server, with a database in the folder."""
+    settings = {
+        "DJANGO_SETTINGS_MODULE": "tests.live_project.settings",
+        "LIVE_DATABASE": str(folder / "live.sqlite3"),
+    }
+    run("-m", "django", "migrate", **settings)
+    return serving(kind, "tests.live_project.asgi:application", folder / f"{kind}.log", **settings)
 
 
 def free_port() -> int:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +20,9 @@ from sockets.protocols.msgpack import MessagePack
 from sockets.protocols.native import Native
 
 from .clients import Client
-from .servers import PATIENCE, ROOT, Server, run, serving
+from .servers import PATIENCE, Server, serving_live
 
 native, binary = Native(), MessagePack()
-LIVE = "tests.live_project"
 
 
 def decoded(**content):
@@ -231,15 +229,7 @@ async def test_annotated_fields_have_the_values_themselves_in_both_formats():
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
 def server(request, tmp_path_factory) -> Iterator[Server]:
-    folder: Path = tmp_path_factory.mktemp("msgpack")
-    settings = {
-        "DJANGO_SETTINGS_MODULE": f"{LIVE}.settings",
-        "LIVE_DATABASE": str(folder / "live.sqlite3"),
-    }
-    run("-m", "django", "migrate", **settings)
-    log = folder / f"{request.param}.log"
-    application = f"{LIVE}.asgi:application"
-    with serving(request.param, application, log, cwd=ROOT, **settings) as server:
+    with serving_live(request.param, tmp_path_factory.mktemp("msgpack")) as server:
         yield server
         assert not server.faults()
 

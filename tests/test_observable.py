@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,10 +26,9 @@ from sockets.protocols.native import Native
 from sockets.protocols.observable import Observable
 
 from .clients import Client, client_of
-from .servers import ROOT, Server, run, serving
+from .servers import Server, serving_live
 
 protocol = Observable()
-LIVE = "tests.live_project"
 PONG = {"route": "PONG", "uuid": "hb", "headers": None, "payload": None}
 
 
@@ -431,15 +429,7 @@ def test_what_is_built_in_is_listed_for_those_who_have_it():
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
 def server(request, tmp_path_factory) -> Iterator[Server]:
-    folder: Path = tmp_path_factory.mktemp("observable")
-    settings = {
-        "DJANGO_SETTINGS_MODULE": f"{LIVE}.settings",
-        "LIVE_DATABASE": str(folder / "live.sqlite3"),
-    }
-    run("-m", "django", "migrate", **settings)
-    log = folder / f"{request.param}.log"
-    application = f"{LIVE}.asgi:application"
-    with serving(request.param, application, log, cwd=ROOT, **settings) as server:
+    with serving_live(request.param, tmp_path_factory.mktemp("observable")) as server:
         yield server
 
 

@@ -1,9 +1,7 @@
 """docs/coming-from-the-original.md: its project is used, and what it says is so."""
 
-import importlib
 import json
 import re
-import sys
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
@@ -14,6 +12,7 @@ from sockets.exceptions import DeclarationError
 from sockets.models import Socket
 
 from .clients import client_of
+from .pages import package_of
 from .servers import ROOT
 
 PAGE = (ROOT / "docs" / "coming-from-the-original.md").read_text()
@@ -26,14 +25,8 @@ PASSING = ("TIMESTAMP", "session_id", "last_ping")
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     """The page's package."""
-    (tmp_path / "table").mkdir()
-    for name, source in SOURCES.items():
-        (tmp_path / name).write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield lambda module: importlib.import_module(f"table.{module}")
-    for name in list(sys.modules):
-        if name.partition(".")[0] == "table":
-            del sys.modules[name]
+    with package_of(SOURCES, tmp_path, monkeypatch) as modules:
+        yield modules
 
 
 async def test_the_shown_exchange_is_what_happens(table, settings):

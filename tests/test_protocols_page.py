@@ -1,9 +1,7 @@
 """docs/protocols.md: its exchanges are what happens, and its JSON-RPC is the specification's."""
 
-import importlib
 import json
 import re
-import sys
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -15,6 +13,7 @@ from sockets.compat.replykey import Consumer
 from sockets.protocols.base import Protocol
 
 from .clients import client_of
+from .pages import package_of
 from .servers import ROOT
 
 PAGE = (ROOT / "docs" / "protocols.md").read_text()
@@ -34,14 +33,8 @@ IMPORTS = dict(re.findall(r"^\| (\w+) \|.*\| `([\w.]+)` \|$", PAGE, re.MULTILINE
 @pytest.fixture
 def bar(tmp_path, monkeypatch):
     """The page's package."""
-    (tmp_path / "bar").mkdir()
-    for name, source in SOURCES.items():
-        (tmp_path / name).write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield lambda module: importlib.import_module(f"bar.{module}")
-    for name in list(sys.modules):
-        if name.partition(".")[0] == "bar":
-            del sys.modules[name]
+    with package_of(SOURCES, tmp_path, monkeypatch) as modules:
+        yield modules
 
 
 def protocol_of(bar, heading):
