@@ -29,7 +29,7 @@ async def test_a_hook_runs_in_its_stream_and_leaves_it():
     async def ahook(number):
         return current_stream.get(), number
 
-    assert hook_in_stream(hook, "books")(1) == ("books", 1)
+    assert await hook_in_stream(hook, "books")(1) == ("books", 1)
     assert await hook_in_stream(ahook, "books")(1) == ("books", 1)
     assert await hook_in_stream(partial(ahook, number=2), "books")() == ("books", 2)
     assert current_stream.get() is None
@@ -43,7 +43,7 @@ async def test_a_hook_that_fails_leaves_its_stream_too():
         raise ValueError
 
     with pytest.raises(ValueError):
-        hook_in_stream(hook, "books")()
+        await hook_in_stream(hook, "books")()
     with pytest.raises(ValueError):
         await hook_in_stream(ahook, "books")()
     assert current_stream.get() is None
