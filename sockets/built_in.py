@@ -63,7 +63,7 @@ async def on_leave(socket: Any, message: Message, *, group: str) -> None:
 
 def _rule_of(socket: Any, message: Message, group: str) -> Route:
     rules = socket._declared.group_rules
-    found = rules.found.get(group) or rules.find(group)
+    found = rules.find(group)
     if found is None:
         raise SocketError("You may not join this group.", status=403)
     rule: Route

@@ -22,10 +22,10 @@ class Connection(Attributes):
     """Much of it is read as on a Django request."""
 
     # Slots, for with many clients at once Python gives up sharing the keys of instances.
-    __slots__ = ("_member", "scope")
+    __slots__ = ("_member", "_session_changes", "scope")
     scope: Scope
     _member: Member
-    _session_changes: SessionChanges | None = None
+    _session_changes: SessionChanges | None
 
     @property
     def user(self) -> Any:
@@ -38,7 +38,8 @@ class Connection(Attributes):
         session = self.scope.get("session")
         if self._session_changes is None and isinstance(session, SessionBase):
             # The first of several threads makes them for all.
-            vars(self).setdefault("_session_changes", SessionChanges(session))
+            changes = vars(self).setdefault("_changes", SessionChanges(session))
+            self._session_changes = changes
         return session
 
     @property

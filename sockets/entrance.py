@@ -78,7 +78,7 @@ def _turn_away(socket: "RoutedSocketHandler", fault: BaseException) -> None:
     socket._member.leave()
     if isinstance(error, LoginRequired) and not (socket._refuses_at_handshake or socket._accepted):
         socket._open_outbox()
-        socket._reader.take = socket._log_out
+        socket._unheard = True  # whatever comes first logs out
         patience = 0.0 if socket._mailbox.waiting else FIRST_FRAME
         socket._patience = socket._loop.call_later(patience, socket._log_out)
     else:
@@ -101,7 +101,6 @@ async def take_ticket(socket: "RoutedSocketHandler", receive: Any) -> Event | No
     One that sends anything else is told to log in, and closed. Returns None, or how the
     connection ended.
     """
-    await receive()  # what asks for the connection
     socket._open_outbox()
     event = await _first_frame(receive)
     if event is not None and event["type"] == "websocket.disconnect":

@@ -15,7 +15,6 @@ from .exceptions import (
     Cancelled,
     CloseCode,
     DuplicateRef,
-    FrameTooLarge,
     InvalidFrame,
     SocketError,
     TimedOut,
@@ -27,7 +26,7 @@ from .hub import connection
 from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
-from .messages import Answer, Message, Ping, Ref, answer_of, check_size, current_message
+from .messages import Answer, Message, Ping, Ref, answer_of, current_message
 from .reader import Reader
 from .routes import Route
 from .scope import Scope
@@ -50,8 +49,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     """
 
     __slots__ = (
-        *("_found", "_hooked", "_layer", "_mailbox", "_patience", "_strikes"),
-        "_surely_small",
+        "_hooked", "_layer", "_mailbox", "_patience", "_route_table", "_strikes",
     )  # fmt: skip
 
     _channels_methods: ClassVar[frozenset[str]] = frozenset()
@@ -79,16 +77,16 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._prepare(lane, receive)
             event: Event | None = None
             try:
+                await receive()  # what asks for the connection
                 if needs_ticket(self):
                     event = await take_ticket(self, receive)
                 if event is None:
-                    event = await self._reader.begin(partial(let_in, self), self._receive)
+                    event = await self._reader.begin(partial(let_in, self))
             finally:
                 await finish(self._end(event))
 
     def _prepare(self, lane: Lane | None, receive: Any) -> None:
-        self._found = self._declared.routes_for(self._protocol).found
-        self._surely_small = self.max_frame_bytes // 4  # characters, of at most four bytes
+        self._route_table = self._declared.routes_for(self._protocol)
         self._strikes: Strikes | None = None
         self._hooked = False
         self._layer: LayerEvents | None = None
@@ -102,36 +100,38 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._reader = Reader(receive, self._mailbox, self.max_waiting)
+        self._reader = Reader(self, receive, self._mailbox)
 
-    def _receive(self, event: Event) -> None:
-        frame = event.get("text") or event.get("bytes") or ""
-        if self._unheard:
+    def _hear(self) -> None:
+        """Take the first sign of life in a while."""
+        if self._patience is not None:
+            self._log_out()  # who was turned away has said the one thing that it might
+        else:
             self._member.hear()
-        try:
-            if len(frame) > self._surely_small:
-                check_size(frame, self.max_frame_bytes)
-            message = self._protocol.decode(frame)
-        except (InvalidFrame, FrameTooLarge) as fault:
-            return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
-        if type(message) is not Message and isinstance(message, Answer | Ping):
-            return self._take_sign(message)
-        found = self._found.get(message.key) or self._search(message)
-        if found is None:
+
+    def _find(self, message: Message | Answer | Ping) -> Route | None:
+        """The route that is to be run; None where the message was taken or refused right here."""
+        if not isinstance(message, Message):
+            self._take_sign(message)
             return None
-        route, groups = found
-        if groups is not None:
-            message.groups = groups
-        if route.at_once:
-            route.function(self, message)
+        match = self._route_table.matches.get(message.key) or self._search(message)
+        if match is None:
             return None
-        ref = message.ref
-        if ref is not None and self._answers.open.setdefault(ref, message) is not message:
-            error = DuplicateRef(f"expected a new ref, {str(ref)[:SHOWN]!r} is not answered yet.")
-            self._answers.tell(message, error)
-            return None
+        route, message.groups = match
+        if not route.at_once:
+            return route
+        route.function(self, message)
+        return None
+
+    def _post(self, message: Message, route: Route) -> None:
+        """Have a message handled that cannot be right now, or not in its order."""
         if not self._mailbox.post(message, route):
             self._strike(TooManyMessages("Too many messages; wait for answers."), message)
+
+    def _refuse_ref(self, message: Message) -> None:
+        ref = str(message.ref)[:SHOWN]
+        error = DuplicateRef(f"expected a new ref, {ref!r} is not answered yet.")
+        self._answers.tell(message, error)
 
     def _take_sign(self, sign: Answer | Ping) -> None:
         """Take what no route is for, and nothing waits before."""
@@ -144,7 +144,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _search(self, message: Message) -> tuple[Route, Groups | None] | None:
         """The route of a message with a new key; None where it was answered with an error."""
-        routes, key = self._declared.routes_for(self._protocol), message.key
+        routes, key = self._route_table, message.key
         if key is not None and (found := routes.find(key)):
             return found
         if (default := routes.default_for(key)) is not None:
@@ -158,7 +158,7 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
 
     def _post_event(self, event: Event, route: Route) -> bool:
         """Take an event of the channel layer, which nobody answers; False while too much waits."""
-        return self._mailbox.post_event(Message(None, event, answered=True), route)
+        return self._mailbox.post(Message(None, event, answered=True), route)
 
     def _strike(self, fault: SocketError, message: Message) -> None:
         """Answer a faulty frame; the last of too many closes the connection."""

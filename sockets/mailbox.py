@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
@@ -11,7 +11,7 @@ from .lane import Lane, lane_of
 from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
-from .sync import resume, start_in
+from .sync import first_step, resume, start_in
 from .timeouts import Timeouts
 
 Handle = Callable[[Message, Route], Coroutine[Any, Any, None]]
@@ -35,10 +35,9 @@ class Mailbox:
     """
 
     __slots__ = (
-        *("context", "lanes", "stalled", "stopping", "waiting", "watched"),
-        *("_application", "_beginning", "_beside", "_cancelled", "_free", "_handle", "_lane"),
-        *("_max_concurrent", "_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts"),
-        "_worker",
+        *("context", "free", "handle", "lanes", "stalled", "stopping", "waiting", "watched"),
+        *("_application", "_beginning", "_beside", "_cancelled", "_lane", "_max_concurrent"),
+        *("_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts", "_worker"),
     )
 
     def __init__(
@@ -58,6 +57,8 @@ class Mailbox:
         """The rest of a job that has to wait."""
         # No deque, which takes 760 bytes where nothing waits: `max_waiting` is small.
         self.waiting: list[Job] = []
+        self.free = False
+        """Whether a job need not be posted, but may be run: it was opened, and nobody works."""
         self.watched = False
         self.stopping = False
         self.lanes = lanes
@@ -68,13 +69,11 @@ class Mailbox:
         self._timeouts = timeouts
         self._max_waiting = max_waiting
         self._max_concurrent = max_concurrent
-        self._handle = handle
+        self.handle = handle
         self._on_overdue = on_overdue
         self._beginning = self.context
         """What the connect hooks left in the context, and no function yet."""
         self._opened = False
-        self._free = False
-        """Whether a job is run as it is posted: it was opened, and nobody works."""
         self._running: Job | None = None
         self._worker: asyncio.Task[None] | None = None
         self._beside = NONE_BESIDE
@@ -92,30 +91,30 @@ class Mailbox:
 
     def open(self, opening: Opening) -> None:
         """Run what comes before all jobs; until it has returned True none is run."""
-        self._start(self._open(opening))
+        self.stalled = first_step(self._open(opening))
 
     def post(self, message: Message, route: Route) -> bool:
-        """Run a job, or keep it for later; False where too many wait or run already.
-
-        Only for the task that reads: it must look whether the job is stalled.
-        """
+        """Have a job run later, or beside others; False where too many wait or run already."""
         if route.concurrent and self._opened:
             return self._start_beside(message, route)
-        if not self._free:
-            return self._keep(message, route)
-        if not self.watched:
-            self._timeouts.watch(self)
-        self._start(self._handle(message, route), message, route)
-        return True
-
-    def post_event(self, message: Message, route: Route) -> bool:
-        """Take a job from another task than the one that reads."""
         if not self._keep(message, route):
             return False
-        if self._free:
-            self._free = False
+        if self.free:
+            self.free = False
             self._worker = start_in(self.context, self.work())
         return True
+
+    def watch(self) -> None:
+        """Have its jobs ended when their time is over."""
+        self._timeouts.watch(self)
+
+    def stall(
+        self, steps: Generator[Any, Any, None], blocked_on: Any, message: Message, route: Route
+    ) -> None:
+        """Keep the rest of a job that has to wait, for whoever works next."""
+        self.free = False
+        self._running = message, route
+        self.stalled = resume(steps, blocked_on)
 
     async def work(self) -> None:
         """Finish the job that is stalled, then run those that have come meanwhile.
@@ -129,13 +128,13 @@ class Mailbox:
         while self._opened and self.waiting and not self._is_cancelled():
             self._running = message, route = self.waiting.pop(0)
             if not self.watched:
-                self._timeouts.watch(self)
-            await self._finish(self._handle(message, route))
+                self.watch()
+            await self._finish(self.handle(message, route))
         if self._is_cancelled() and not self.ending:
             self._worker = start_in(self.context, self._work_on())
         else:
             self._worker = None
-            self._free = self._opened
+            self.free = self._opened
 
     def _is_cancelled(self) -> bool:
         return self._worker is not None and self._worker.cancelling() > 0
@@ -180,7 +179,7 @@ class Mailbox:
         `grace` seconds, and with `finish` another one to be ended in, is cancelled once more
         and left alone.
         """
-        self.stopping, self._opened, self._free = True, False, False
+        self.stopping, self._opened, self.free = True, False, False
         self.waiting.clear()
         tasks = {task for _, task in self._beside.values()}
         if self._worker is not None:
@@ -201,7 +200,7 @@ class Mailbox:
         self._application = None
         if all(task.done() for task in tasks):
             self._worker = None
-            del self._handle, self._on_overdue
+            del self.handle, self._on_overdue
 
     def _cleaning_up(self) -> set[asyncio.Task[None]]:
         """The tasks whose job was cancelled already, and may be cleaning up."""
@@ -209,23 +208,6 @@ class Mailbox:
         if self._worker is not None and self._running is not None and self._running[0].cancelled:
             ending.add(self._worker)
         return ending
-
-    def _start(
-        self,
-        running: Coroutine[Any, Any, None],
-        message: Message | None = None,
-        route: Route | None = None,
-    ) -> None:
-        # The first step is made by hand, so that only a job that waits costs another task.
-        steps = running.__await__()
-        try:
-            for blocked_on in steps:
-                self._free = False
-                self._running = None if message is None or route is None else (message, route)
-                self.stalled = resume(steps, blocked_on)
-                break
-        except Exception:
-            self._log_fault(message)
 
     async def _finish(self, running: Awaitable[None]) -> None:
         job = self._running
@@ -235,13 +217,13 @@ class Mailbox:
             if self.ending:
                 raise
         except Exception:
-            self._log_fault(job and job[0])
+            self.log_fault(job and job[0])
         finally:
             self._running = None
         if self._lane is not None and self._lane.used:
             self._lane.release()
 
-    def _log_fault(self, message: Message | None) -> None:
+    def log_fault(self, message: Message | None) -> None:
         # A fault of ours: the messages behind this one must not wait for ever.
         logger.exception("Handling %r failed", message and message.key)
 
@@ -250,7 +232,7 @@ class Mailbox:
             return
         self._opened = True
         self._beginning = copy_context()
-        self._free = self._worker is None  # else once it has run what waits
+        self.free = self._worker is None  # else once it has run what waits
         for job in tuple(self.waiting):
             if job[1].concurrent:
                 self.waiting.remove(job)
@@ -278,15 +260,15 @@ class Mailbox:
         self._beside[message] = route, task
         task.add_done_callback(lambda _: self._beside.pop(message))
         if not self.watched:
-            self._timeouts.watch(self)
+            self.watch()
         return True
 
     async def _run_beside(self, message: Message, route: Route) -> None:
         with lane_of(self.lanes) as lane:
             try:
-                await self._handle(message, route)
+                await self.handle(message, route)
             except Exception:
-                self._log_fault(message)
+                self.log_fault(message)
             finally:
                 if lane is not None:
                     await lane.idle()

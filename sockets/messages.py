@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import msgspec
 
@@ -48,6 +48,7 @@ class Message(msgspec.Struct, eq=False):
 class Answer(msgspec.Struct, frozen=True):
     """The client's answer to a call of the server."""
 
+    key: ClassVar[None] = None
     ref: Ref
     status: Any
     data: Any
@@ -57,6 +58,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Ping(msgspec.Struct, frozen=True):
     """A client's question for a sign of life, with the frame that answers it."""
 
+    key: ClassVar[None] = None
     answer: Frame
 
 

@@ -2,50 +2,52 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .backlog import Event
+from .exceptions import FrameTooLarge, InvalidFrame
 from .mailbox import Mailbox, Opening
+from .messages import Message, check_size
 from .sync import start_in
+
+if TYPE_CHECKING:
+    from .handlers import RoutedSocketHandler
 
 TURN = 64
 """Frames of one client that are taken, where they need not be waited for, before others' turn."""
+MOST_BYTES = 4
+"""Bytes of UTF-8 that a character has at most."""
 
 
 class Reader:
-    """Has each frame taken, which may run its job right here: nobody need be woken for it.
+    """Runs what each frame asks for as it comes, right here: nobody need be woken for it.
 
-    When the job has to wait another task reads on, and this one sees to it and to those that
-    come meanwhile. So the client is heard whatever its messages wait for. Each task reads until
-    it is needed for work, and none reads again.
+    When that has to wait another task reads on, and this one sees to it and to what comes
+    meanwhile. So the client is heard whatever its messages wait for. Each task reads until it is
+    needed for work, and none reads again.
     """
 
-    __slots__ = ("_gone", "_mailbox", "_receive", "_stopped", "_task", "_turn", "take")
+    __slots__ = ("_gone", "_mailbox", "_receive", "_socket", "_stopped", "_task")
 
     def __init__(
         self,
+        socket: "RoutedSocketHandler",
         receive: Callable[[], Awaitable[Event]],
         mailbox: Mailbox,
-        max_waiting: int,
     ) -> None:
-        self.take: Callable[[Event], object] = ignore
-        """Called with each event that brings a frame; it never waits."""
+        self._socket: RoutedSocketHandler | None = socket
         self._receive = receive
         self._mailbox = mailbox
-        self._turn = min(TURN, max_waiting)
         self._stopped = False
         self._task: asyncio.Task[Event | None] | None = None
         """The one that reads now."""
 
-    def begin(
-        self, opening: Opening, take: Callable[[Event], object]
-    ) -> "asyncio.Future[Event | None]":
-        """Have the mailbox opened, then `take` the frames.
+    def begin(self, opening: Opening) -> "asyncio.Future[Event | None]":
+        """Have the mailbox opened, then read.
 
         Awaiting the result waits for the event of the client's end, or None where reading was
         stopped. It raises what `receive` did.
         """
-        self.take = take
         self._gone: asyncio.Future[Event | None] = asyncio.get_running_loop().create_future()
         self._go_on(opening)
         return self._gone
@@ -53,36 +55,62 @@ class Reader:
     def stop(self) -> None:
         """Take in nothing more."""
         self._stopped = True
-        self.take = ignore  # no cycle is left to the garbage collector
+        self._socket = None  # no cycle is left to the garbage collector
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
-    async def _read(self, opening: Opening | None) -> Event | None:
-        if opening is not None:
-            self._mailbox.open(opening)
-            del opening  # this frame lives as long as the connection, mostly
-        mailbox, waiting, receive = self._mailbox, self._mailbox.waiting, self._receive
-        turn, longest = 0, self._turn
-        try:
-            while not self._stopped and mailbox.stalled is None:
-                if turn + len(waiting) >= longest:
-                    # Others' turn, and the worker's before a message is refused.
-                    turn = 0
-                    await asyncio.sleep(0)
-                event = await receive()
-                if event["type"] == "websocket.receive":
-                    self.take(event)
-                    turn += 1
-                elif event["type"] == "websocket.disconnect":
-                    return event
-        except asyncio.CancelledError:
-            if self._stopped:
-                return None
-            if mailbox.ending or self._task is None or not self._task.cancelling():
-                raise
-            # A handler that ran here cancels its task, not the connection.
-            self._go_on()
+    async def _read(self, opening: Opening | None = None) -> Event | None:
+        """Read until something has to wait, then have another task read, and see to it."""
+        mailbox, receive, socket = self._mailbox, self._receive, self._socket
+        if socket is None:
             return None
+        if opening is not None:
+            mailbox.open(opening)
+            del opening  # this frame lives as long as the connection, mostly
+        # What follows is the path of nearly every message, so it spares each call that it can.
+        protocol, open_refs, handle = socket._protocol, socket._answers.open, mailbox.handle
+        found, surely_small = socket._route_table.found, socket.max_frame_bytes // MOST_BYTES
+        turn, waiting = min(TURN, socket.max_waiting), mailbox.waiting
+        left = turn - len(waiting)
+        while not self._stopped and mailbox.stalled is None:
+            if left <= 0:
+                await asyncio.sleep(0)  # others' turn, and the worker's before one is refused
+                left = max(1, turn - len(waiting))
+            left -= 1
+            event = frame = steps = None  # an idle client keeps nothing alive
+            message: Any = None
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                return event
+            frame = event.get("text") or event.get("bytes") or ""
+            if socket._unheard:
+                socket._hear()
+            try:
+                if len(frame) > surely_small:
+                    check_size(frame, socket.max_frame_bytes)
+                message = protocol.decode(frame)
+            except (InvalidFrame, FrameTooLarge) as fault:
+                socket._strike(fault, Message(None, None, getattr(fault, "ref", None)))
+                continue
+            route = found.get(message.key)
+            if route is None and (route := socket._find(message)) is None:
+                continue
+            ref = message.ref
+            if ref is not None and open_refs.setdefault(ref, message) is not message:
+                socket._refuse_ref(message)
+                continue
+            if route.concurrent or not mailbox.free:
+                socket._post(message, route)
+                continue
+            if not mailbox.watched:
+                mailbox.watch()
+            steps = handle(message, route).__await__()
+            try:
+                for blocked_on in steps:
+                    mailbox.stall(steps, blocked_on, message, route)
+                    break
+            except Exception:
+                mailbox.log_fault(message)
         if mailbox.stalled is not None:
             self._go_on()
             await mailbox.work()
@@ -95,6 +123,8 @@ class Reader:
     def _end(self, task: "asyncio.Task[Event | None]") -> None:
         if task is not self._task:
             return  # another one reads
+        if task.cancelled() and task.cancelling() and not (self._stopped or self._mailbox.ending):
+            return self._go_on()  # a handler that ran there cancelled its task, not the connection
         gone, self._task = self._gone, None
         del self._gone  # which may hold a fault, and with it all that ran
         fault = None if task.cancelled() else task.exception()
@@ -106,7 +136,3 @@ class Reader:
             gone.set_result(None)  # what the server makes of being asked no more is no fault
         else:
             gone.set_exception(fault)
-
-
-def ignore(event: Any) -> None:
-    """Take nothing."""

@@ -208,7 +208,10 @@ class Routes:
         self.default = default and self.timed(default)
         self._has_streams = has_streams
         self._streams = {route.stream for route in self.routes}
-        self.found: dict[str | None, tuple[Route, Groups | None]] = {}
+        self.found: dict[str | None, Route] = {}
+        """What the latest keys led to that lead to a job and nothing else."""
+        self.matches: dict[str | None, tuple[Route, Groups | None]] = {}
+        """What the others of the latest keys led to, with the named groups of their regexes."""
         self._exact: dict[str, tuple[int, Route]] = {}
         self._patterns: list[tuple[int, re.Pattern[str], Route]] = []
         for position, route in enumerate(self.routes):
@@ -225,14 +228,21 @@ class Routes:
     def find(self, key: str) -> tuple[Route, Groups | None] | None:
         """The route for a key, with the named groups of its regex; None where none matches.
 
-        Callers ask the dict `found` first, which holds the latest keys that were found.
+        Callers ask `found` and `matches` first.
         """
-        found = self._search(key)
-        if found is not None and len(key) <= CACHED_KEY_LENGTH:
-            if len(self.found) >= CACHED_KEYS:
-                self.found.clear()
-            self.found[key] = found
-        return found
+        match = self._search(key)
+        if match is not None and len(key) <= CACHED_KEY_LENGTH:
+            self._remember(key, *match)
+        return match
+
+    def _remember(self, key: str, route: Route, groups: Groups | None) -> None:
+        if len(self.found) + len(self.matches) >= CACHED_KEYS:
+            self.found.clear()
+            self.matches.clear()
+        if groups is None and not route.at_once:
+            self.found[key] = route
+        else:
+            self.matches[key] = route, groups
 
     def default_for(self, key: str | None) -> Route | None:
         """The route for a message that no other takes; that of a stream is among the routes."""

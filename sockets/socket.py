@@ -74,6 +74,7 @@ class ClientSocket(Connection):
         self._answers = Answers(self._protocol, self._outbox)
         self._accepting = self._accepted = self._registered = self._unheard = False
         self._closed: int | None = None
+        self._session_changes = None
 
     def _make_outbox(self, send: Send) -> Outbox:
         question = None if self._hub.pushes_back else self._protocol.ping()
@@ -233,7 +234,7 @@ class ClientSocket(Connection):
         self._outbox.close(code, reason)
         self._reader.stop()
 
-    def _log_out(self, event: Any = None) -> None:
+    def _log_out(self) -> None:
         """Tell the client to log in again, and close."""
         if not self._accepted:
             self._outbox.drop_waiting()

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import threading
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -82,6 +82,14 @@ def start_in(context: Context, running: Coroutine[Any, Any, R]) -> "asyncio.Task
     """Begin a task in a context that the caller may be running in itself."""
     # By no task factory: one that starts tasks eagerly would enter the context twice.
     return asyncio.Task(running, loop=asyncio.get_running_loop(), context=context)
+
+
+def first_step(running: Awaitable[None]) -> Awaitable[None] | None:
+    """Run something as far as it need not wait; returns what is left to be awaited, or None."""
+    steps: Generator[Any, Any, None] = running.__await__()
+    for blocked_on in steps:
+        return resume(steps, blocked_on)
+    return None
 
 
 @types.coroutine

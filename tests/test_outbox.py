@@ -27,6 +27,7 @@ class Server:
         self.reads.set()
         self.gone = False
         self.events = asyncio.Queue()
+        self.events.put_nowait({"type": "websocket.connect"})
 
     async def send(self, event):
         await self.reads.wait()

@@ -123,17 +123,19 @@ def test_named_groups_are_found():
 
 
 def test_found_keys_are_remembered_and_others_are_not():
-    routes = table(Route.of((re.compile("P.+"),), on_ping))
-    found = routes.find("PING")
+    routes = table(Route.of((re.compile("P.+"),), on_ping), Route.of(("SIT",), on_ping))
+    match = routes.find("PING")
+    plain, _ = routes.find("SIT")
     assert routes.find("UNKNOWN") is None
-    assert routes.found == {"PING": found}
+    assert routes.matches == {"PING": match}
+    assert routes.found == {"SIT": plain}
 
 
 def test_long_keys_are_not_remembered():
     routes = table(Route.of((re.compile("P+"),), on_ping))
     assert routes.find("P" * CACHED_KEY_LENGTH)
     assert routes.find("P" * (CACHED_KEY_LENGTH + 1))
-    assert list(routes.found) == ["P" * CACHED_KEY_LENGTH]
+    assert list(routes.matches) == ["P" * CACHED_KEY_LENGTH]
     assert CACHED_KEY_LENGTH == 128
 
 
@@ -141,8 +143,8 @@ def test_a_bounded_number_of_keys_is_remembered():
     routes = table(Route.of((re.compile(r"\d+"),), on_ping))
     for number in range(3 * CACHED_KEYS + 5):
         assert routes.find(str(number))
-        assert len(routes.found) <= CACHED_KEYS
-    assert str(number) in routes.found
+        assert len(routes.matches) <= CACHED_KEYS
+    assert str(number) in routes.matches
     assert CACHED_KEYS == 1024
 
 
