@@ -1,8 +1,9 @@
 """The routes that every client may count on; a user's own with the same key wins."""
 
 import time
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from .exceptions import SocketError, TooManyMessages
 from .messages import Message, answer_of

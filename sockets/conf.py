@@ -1,18 +1,18 @@
 """The settings, their defaults, their reset in tests."""
 
-from dataclasses import dataclass, fields
 from functools import cache
 from math import inf
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
+from msgspec import Struct
+from msgspec.structs import fields
 
 from .exceptions import DeclarationError, suggest
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the processes of a project must agree on: the dict `SOCKETS` of the settings."""
 
     BROKER: str = "default"

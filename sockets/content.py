@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from .arguments import ROUTE_WORDS, Call, start_of
 from .exceptions import DeclarationError
@@ -44,8 +45,7 @@ def check_fields(function: Function, schema: Schema) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaning:
+class Cleaning(Struct, frozen=True):
     """A schema, and what its function calls the content: a URL argument may take its place."""
 
     schema: Schema

@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import product
 from re import _compiler, _constants, _parser  # type: ignore[attr-defined]
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 Node = TypeVar("Node", bound=Hashable)
 Pair = tuple[int, int]
@@ -24,8 +25,7 @@ REPEATS = {_constants.MAX_REPEAT, _constants.MIN_REPEAT}
 LOOKAROUNDS = {_constants.ASSERT, _constants.ASSERT_NOT}
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """A piece of a regex: whether it may match nothing, and where its matches begin and end."""
 
     optional: bool

@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .arguments import ROUTE_WORDS, Call, Getter, Words, bind, readers
 from .content import Cleaning, check_fields, cleaned
@@ -54,8 +55,7 @@ def admission(access: Iterable[Guard], where: str) -> Call | None:
     return partial(_run, lambda socket, message: _ask(guards)) if guards else None
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """A user's function as one that takes the handler and the message."""
 
     function: Function

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, TypedDict
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .arguments import ROUTE_WORDS, Call, Groups, url_arguments
 from .content import Cleaning, content_schema, own_name
@@ -40,8 +42,7 @@ class RouteOptions(TypedDict, total=False):
     timeout: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """A function and the keys that lead to it.
 
     `concurrent` runs it beside the connection's other messages instead of in their order;
@@ -131,8 +132,8 @@ class Route:
             )
         options.setdefault("concurrent", is_generator(function))
         stages = Stages.of(options, where)
-        for stage in fields(Stages):
-            options.pop(stage.name, None)
+        for name in Stages.__struct_fields__:
+            options.pop(name, None)
         taker = stages.hydrate or function
         if "schema" in options:
             schema = schema_of_option(options.pop("schema"), where)

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, NewType, NotRequired, Required, TypedDict, get_origin
 
@@ -28,8 +27,7 @@ NO_OBJECT = "got `object`"
 """How msgspec ends its text where an object is the fault."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Schema:
+class Schema(msgspec.Struct, frozen=True, eq=False):
     """How content is checked, and what it becomes.
 
     `clean` returns the cleaned content, or raises `InvalidContent` with every faulty field. Where

@@ -1,8 +1,9 @@
 """The options of a route that come before or after its function: who may, what is loaded."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
+
+from msgspec import Struct
 
 from .arguments import ROUTE_WORDS, Getter, url_arguments
 from .exceptions import DeclarationError
@@ -14,8 +15,7 @@ from .permissions import permission_list
 STAGE_WORDS: dict[str, Getter] = {**ROUTE_WORDS, "obj": lambda socket, message: message.obj}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stages:
+class Stages(Struct, frozen=True, kw_only=True):
     """What a route has of them; `NO_STAGES` is none."""
 
     login_required: bool = False
@@ -30,7 +30,7 @@ class Stages:
     def of(cls, options: Mapping[str, Any], where: str) -> "Stages":
         """Those among the options of a route, each checked to be what it must."""
         checked = {}
-        for name in (option.name for option in fields(cls)):
+        for name in cls.__struct_fields__:
             if name in options:
                 check: Callable[[Any, str], Any] = _CHECKS.get(name, _check_function)
                 checked[name] = check(options[name], f"{where}, {name}")
@@ -39,7 +39,7 @@ class Stages:
     @property
     def given(self) -> dict[str, Any]:
         """The stages that there are, by the names of their options."""
-        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: value for name, value in values.items() if value}
 
     @property

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, NewType, NotRequired, Required, Union, get_args, get_origin
@@ -33,8 +32,7 @@ FIELD = re.compile(r"(?s)Object (?P<what>missing required|contains unknown) fiel
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(msgspec.Struct, frozen=True):
     """One fault, and the names that lead to where it is."""
 
     path: Path

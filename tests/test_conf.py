@@ -9,7 +9,8 @@ from sockets.exceptions import DeclarationError
 
 def test_without_settings_the_defaults_are_in_force():
     assert get_settings() == Settings()
-    assert (Settings.LANES, Settings.LANE_WAIT, Settings.TRUSTED_PROXIES) == (16, 5.0, 0)
+    settings = get_settings()
+    assert (settings.LANES, settings.LANE_WAIT, settings.TRUSTED_PROXIES) == (16, 5.0, 0)
 
 
 @override_settings(SOCKETS={"LANES": 3})

@@ -2,10 +2,10 @@
 
 import ast
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from sockets import CloseCode, RoutedSocketHandler
 from sockets.arguments import DISCONNECT_WORDS, ROUTE_WORDS
