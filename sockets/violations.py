@@ -26,7 +26,7 @@ DEEPEST = 16
 AT_ONCE = 64
 """Items that are looked at together first, as msgspec takes many in little more time than one."""
 
-PLACE = re.compile(r" - at (?:`key` in )?`\$([^`]*)`\Z")
+PLACE = re.compile(r" - at (?P<key>`key` in )?`\$(?P<way>[^`]*)`\Z")
 STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 FIELD = re.compile(r"(?s)Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`")
 
@@ -82,7 +82,9 @@ def _told(fault: Exception, path: Path) -> Violation:
     text = TOO_DEEP if isinstance(fault, RecursionError) else str(fault)
     if place := PLACE.search(text):
         text = text[: place.start()]
-        path = (*path, *(name or index for name, index in STEP.findall(place[1])))
+        path = (*path, *(name or index for name, index in STEP.findall(place["way"])))
+        if place["key"]:
+            path = (*path, "...")  # which of the keys is not told
     if field := FIELD.fullmatch(text):
         text = REQUIRED if field["what"] == "missing required" else UNKNOWN
         path = (*path, field["name"])

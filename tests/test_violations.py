@@ -127,8 +127,13 @@ def test_a_value_error_of_post_init_counts():
         (dict[str, int], {"a": "x", "b": 1, "c": "y"}, ["a", "c"]),
         (dict[str, list[int]], {"a": [1, "x"]}, ["a.1"]),
         (dict[int, int], {"one": 1, "2": "b"}, ["one", "2"]),
+        (dict[str, dict[int, int]], {"a": {"one": 1, "2": "b"}}, ["a.one", "a.2"]),
         (Page[int], {"items": [1, "a"], "first": "b"}, ["items.1", "first"]),
-        (Page[Player], {"items": [{}], "first": {"firstName": 1}}, ["items.0.firstName"]),
+        (
+            Page[Player],
+            {"items": [{}], "first": {"firstName": 1}},
+            ["items.0.firstName", "first.firstName"],
+        ),
         (IntPage, {"items": ["a"], "first": "b"}, ["items.0"]),
         (Box[int], {"content": "a", "lid": {"b": "c"}}, ["content", "lid.b"]),
         (Move, {"y": "a", "by": "long"}, ["x", "y", "by"]),
@@ -153,7 +158,7 @@ def test_a_value_error_of_post_init_counts():
     ],
 )
 def test_faulty_parts_are_named_by_their_path(kind, value, expected):
-    assert [*faults(value, kind)][: len(expected)] == expected
+    assert [*faults(value, kind)] == expected
 
 
 @pytest.mark.parametrize("many", [1, 63, 64, 65, 1000])
