@@ -177,6 +177,11 @@ def read(value: Any) -> Any:
         (Blob(b"\x00\xff"), "AP8="),
         (memoryview(b"\x00\xff"), "AP8="),
         (SimpleLazyObject(lambda: {"a": 1}), {"a": 1}),
+        (SimpleLazyObject(lambda: "text"), "text"),
+        (SimpleLazyObject(lambda: lazystr("text")), "text"),
+        ([SimpleLazyObject(lambda: 5), SimpleLazyObject(lambda: 0.5)], [5, 0.5]),
+        ([SimpleLazyObject(lambda: True), SimpleLazyObject(lambda: None)], [True, None]),
+        (SimpleLazyObject(lambda: datetime(2030, 1, 31)), "2030-01-31T00:00:00"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
