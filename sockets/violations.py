@@ -101,7 +101,7 @@ def _within(value: Any, kind: Any, path: Path) -> Iterator[Violation]:
     elif isinstance(value, list | tuple) and _is_fixed_tuple(kind):
         for index, (inner, inner_kind) in enumerate(zip(value, arguments, strict=False)):
             yield from _violations(inner, inner_kind, (*path, str(index)))
-    elif isinstance(value, list | tuple) and arguments:
+    elif isinstance(value, list | tuple) and arguments and _is_collection(kind):
         yield from _of_items(value, arguments[0], path)
 
 
@@ -193,14 +193,17 @@ def _is_meant(value: Any, kind: Any) -> bool:
         if tag is not None:
             return bool(value.get(info.tag_field) == tag)
         return _has_fields(info) or isinstance(info, DictType)
-    return isinstance(value, list | tuple) and (
-        hasattr(info, "item_type") or hasattr(info, "item_types")
-    )
+    return isinstance(value, list | tuple) and (_is_collection(kind) or _is_fixed_tuple(kind))
 
 
 def _is_mapping(kind: Any) -> bool:
     origin = get_origin(kind)
     return isinstance(origin, type) and issubclass(origin, Mapping) and len(get_args(kind)) == 2
+
+
+def _is_collection(kind: Any) -> bool:
+    """Whether it is of items of one type; what is between its brackets may be others, or values."""
+    return hasattr(msgspec.inspect.type_info(kind), "item_type")
 
 
 def _is_fixed_tuple(kind: Any) -> bool:
