@@ -148,11 +148,15 @@ def _has_fields(info: Any) -> bool:
 
 def _kinds_of(kind: Any) -> dict[str, Any]:
     """The types of an object's fields, those of its parameters filled in."""
-    plain = get_origin(kind) or kind
-    filled = dict(zip(getattr(plain, "__parameters__", ()), get_args(kind), strict=False))
-    return {
-        name: _filled(hint, filled) for name, hint in hints_of(plain, include_extras=True).items()
-    }
+    filled = _arguments_of(kind)
+    hints = hints_of(get_origin(kind) or kind, include_extras=True)
+    return {name: _filled(hint, filled) for name, hint in hints.items()}
+
+
+def _arguments_of(kind: Any) -> dict[Any, Any]:
+    """What stands for each parameter of a generic type."""
+    parameters = getattr(get_origin(kind) or kind, "__parameters__", ())
+    return dict(zip(parameters, get_args(kind), strict=False))
 
 
 def _filled(hint: Any, filled: Mapping[Any, Any]) -> Any:
@@ -172,6 +176,8 @@ def _bare(value: Any, kind: Any) -> Any:
             kind = get_args(kind)[0]
         elif isinstance(kind, NewType):
             kind = kind.__supertype__
+        elif hasattr(kind, "__value__"):  # a name of a `type` statement
+            kind = _filled(kind.__value__, _arguments_of(kind))
         elif get_origin(kind) in (Union, UnionType):
             fitting = [
                 member for member in get_args(kind) if _is_meant(value, _bare(value, member))

@@ -1,5 +1,6 @@
 """What in a content does not fit its type: every field of it, where msgspec stops at the first."""
 
+import sys
 from dataclasses import dataclass
 from typing import (
     Annotated,
@@ -163,6 +164,21 @@ def test_a_value_error_of_post_init_counts():
 )
 def test_faulty_parts_are_named_by_their_path(kind, value, expected):
     assert [*faults(value, kind)] == expected
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are from Python 3.12 on")
+def test_faulty_parts_are_found_behind_the_names_of_type_statements():
+    kinds = {"Player": Player}
+    exec(
+        "type Players = list[Player]\ntype Seats[T] = dict[str, T]\ntype Maybe = Players | None\n",
+        kinds,
+    )
+    wrong = [{"firstName": 1}, {}]
+    paths = ["0.firstName", "1.firstName"]
+    assert [*faults(wrong, kinds["Players"])] == paths
+    assert [*faults(wrong, kinds["Maybe"])] == paths
+    assert [*faults({"a": "b", "c": "d"}, kinds["Seats"][int])] == ["a", "c"]
+    assert [*faults({"a": wrong}, kinds["Seats"][kinds["Players"]])] == [f"a.{p}" for p in paths]
 
 
 @pytest.mark.parametrize("many", [1, 63, 64, 65, 1000])
