@@ -9,7 +9,7 @@ from typing import Annotated, Any, NewType, NotRequired, Required, Union, get_ar
 from typing import get_type_hints as hints_of
 
 import msgspec
-from msgspec.inspect import DataclassType, DictType, StructType, TypedDictType
+from msgspec.inspect import DataclassType, DictType, NamedTupleType, StructType, TypedDictType
 
 from .exceptions import MOST_ERRORS, REQUIRED
 
@@ -98,8 +98,8 @@ def _within(value: Any, kind: Any, path: Path) -> Iterator[Violation]:
         yield from _of_mapping(value, arguments[0], arguments[1], path)
     elif isinstance(value, dict):
         yield from _of_fields(value, kind, path)
-    elif isinstance(value, list | tuple) and _is_fixed_tuple(kind):
-        for index, (inner, inner_kind) in enumerate(zip(value, arguments, strict=False)):
+    elif isinstance(value, list | tuple) and (positions := _positions_of(kind)):
+        for index, (inner, inner_kind) in enumerate(zip(value, positions, strict=False)):
             yield from _violations(inner, inner_kind, (*path, str(index)))
     elif isinstance(value, list | tuple) and arguments and _is_collection(kind):
         yield from _of_items(value, arguments[0], path)
@@ -199,7 +199,7 @@ def _is_meant(value: Any, kind: Any) -> bool:
         if tag is not None:
             return bool(value.get(info.tag_field) == tag)
         return _has_fields(info) or isinstance(info, DictType)
-    return isinstance(value, list | tuple) and (_is_collection(kind) or _is_fixed_tuple(kind))
+    return isinstance(value, list | tuple) and bool(_is_collection(kind) or _positions_of(kind))
 
 
 def _is_mapping(kind: Any) -> bool:
@@ -212,5 +212,13 @@ def _is_collection(kind: Any) -> bool:
     return hasattr(msgspec.inspect.type_info(kind), "item_type")
 
 
-def _is_fixed_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple and ... not in get_args(kind)
+def _positions_of(kind: Any) -> list[Any]:
+    """The types of the items of an array in which each has its own; none for other types."""
+    if get_origin(kind) is tuple and ... not in get_args(kind):
+        return list(get_args(kind))
+    info: Any = msgspec.inspect.type_info(kind)
+    if not (isinstance(info, NamedTupleType) or getattr(info, "array_like", False)):
+        return []
+    kinds = _kinds_of(kind)
+    tag = [] if getattr(info, "tag", None) is None else [Any]
+    return [*tag, *(kinds[field.name] for field in info.fields)]

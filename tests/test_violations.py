@@ -48,6 +48,11 @@ class Call(msgspec.Struct, tag="CALL", forbid_unknown_fields=True):
     amount: int
 
 
+class Step(msgspec.Struct, array_like=True, tag="step"):
+    x: int
+    y: int
+
+
 class Pair(msgspec.Struct, array_like=True):
     left: int
     right: int
@@ -148,8 +153,16 @@ def test_a_value_error_of_post_init_counts():
         (int | str, [], [None]),
         (int | list[int], ["a"], ["0"]),
         (Pair, [1, "a"], ["1"]),
+        (Pair, ["a", "b"], ["0", "1"]),
+        (Pair, ["a"], ["0", None]),
+        (Pair, [1], [None]),
         (Pair, {"left": 1}, [None]),
+        (Step, ["step", "a", "b"], ["1", "2"]),
+        (Step, ["leap", "a", 1], ["1", "0"]),
+        (Step | None, ["step", "a", "b"], ["1", "2"]),
         (Point, ["a", 1], ["0"]),
+        (Point, ["a", "b"], ["0", "1"]),
+        (list[Point] | None, [["a", "b"]], ["0.0", "0.1"]),
         (Literal["a"], "b", [None]),
         (Literal["a"], ["b", 1], [None]),
         (dict[str, int], [1], [None]),
