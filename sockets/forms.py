@@ -1,11 +1,12 @@
 """Content checked by Django's forms and by serializers of Django REST framework."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.forms import BaseForm, JSONField
+from django.forms import BaseForm, JSONField, SelectDateWidget
 
 from .exceptions import InvalidContent
 from .faults import errors_of, errors_of_detail
@@ -30,8 +31,18 @@ def form_cleaner(form_class: type[BaseForm]) -> Clean:
         if not isinstance(content, dict):
             raise InvalidContent("expected an object with the fields of a form.")
         form = form_class(data=content)
-        form.data = _as_submitted(form, content)
-        for name in _with_parts(form, content):
+        inputs = {sent: (name, field) for sent, name, field in _inputs(form)}
+        odd = {
+            sent: name
+            for sent, (name, field) in inputs.items()
+            if not _takes(field, content.get(sent))
+        }
+        form.data = {
+            sent: _as_submitted(inputs[sent][1] if sent in inputs else None, value)
+            for sent, value in content.items()
+            if sent not in odd
+        }
+        for name in dict.fromkeys(odd.values()):
             form.errors.pop(name, None)
             form.add_error(name, ValidationError("Enter a single value.", code="invalid"))
         if form.is_valid():
@@ -54,33 +65,42 @@ def serializer_cleaner(serializer_class: Any) -> Clean:
     return clean
 
 
-def _as_submitted(form: BaseForm, content: dict[str, Any]) -> dict[str, Any]:
+def _inputs(form: BaseForm) -> Iterator[tuple[str, str, Any]]:
+    """What a client may send: its name, the form's field that it is of, and the field it is for."""
+    for name, field in form.fields.items():
+        sent = _sent(form, name)
+        yield sent, name, field
+        for part, inner in _parts(field):
+            yield sent + part, name, inner
+
+
+def _parts(field: Any) -> Iterator[tuple[str, Any]]:
+    """What stands behind the name of a field in those of its widget's inputs, if it has several."""
+    if names := getattr(field.widget, "widgets_names", ()):
+        yield from zip(names, getattr(field, "fields", repeat(field)), strict=False)
+    elif isinstance(field.widget, SelectDateWidget):
+        yield from zip(("_year", "_month", "_day"), repeat(field), strict=False)
+    elif hasattr(field, "base_field"):  # PostgreSQL's arrays, of which one has an input per item
+        yield from ((f"_{index}", field.base_field) for index in range(getattr(field, "size", 0)))
+
+
+def _takes(field: Any, value: Any) -> bool:
+    """Whether a field reads what was sent for it: many would take an object for an odd text."""
+    if isinstance(field, JSONField):
+        return value is None or isinstance(value, str | int | float | list | dict)
+    if isinstance(value, list) and hasattr(field, "base_field"):
+        return all(_takes(field.base_field, item) for item in value)
+    many = getattr(field.widget, "allow_multiple_selected", False)
+    return many or not isinstance(value, dict | list)
+
+
+def _as_submitted(field: Any, value: Any) -> Any:
     """Numbers and booleans as the texts that a browser sends, which many fields rely on."""
-    raw = {_sent(form, name) for name, field in form.fields.items() if _takes_parts(field)}
-    refused = {_sent(form, name) for name in _with_parts(form, content)}
-    return {
-        name: str(value) if isinstance(value, int | float) and name not in raw else value
-        for name, value in content.items()
-        if name not in refused
-    }
-
-
-def _with_parts(form: BaseForm, content: dict[str, Any]) -> list[str]:
-    """The fields that were sent an object or a list, and would take it for an odd text."""
-    return [
-        name
-        for name, field in form.fields.items()
-        if isinstance(content.get(_sent(form, name)), dict | list) and not _takes_parts(field)
-    ]
-
-
-def _takes_parts(field: Any) -> bool:
-    """Whether a field reads lists or objects: of many choices, of JSON, of PostgreSQL's arrays."""
-    return (
-        getattr(field.widget, "allow_multiple_selected", False)
-        or isinstance(field, JSONField)
-        or hasattr(field, "base_field")
-    )
+    if isinstance(field, JSONField):
+        return value
+    if isinstance(value, list):
+        return [_as_submitted(getattr(field, "base_field", None), item) for item in value]
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _sent(form: BaseForm, name: str) -> str:

@@ -11,11 +11,17 @@ from .exceptions import REQUIRED, InvalidContent
 Clean = Callable[[Any], Any]
 
 
-def has_model(kind: Any) -> bool:
-    """Whether a type is a model or dataclass of pydantic, or is made of such: `list[Bet]`."""
+def has_model(kind: Any, aliases: frozenset[Any] = frozenset()) -> bool:
+    """Whether a type is a model or dataclass of pydantic, or is made of such: `list[Bet]`.
+
+    `aliases` are the names of `type` statements on the way to it, for they may be recursive.
+    """
     if isinstance(kind, type) and hasattr(kind, "__pydantic_validator__"):
         return True
-    return any(map(has_model, get_args(kind)))
+    parts = get_args(kind)
+    if hasattr(kind, "__value__") and kind not in aliases:
+        parts, aliases = (*parts, kind.__value__), aliases | {kind}
+    return any(has_model(part, aliases) for part in parts)
 
 
 def model_cleaner(kind: Any) -> Clean:
@@ -53,6 +59,8 @@ def _models(kind: Any) -> Iterator[Any]:
     if get_origin(kind) in (Annotated, Union, UnionType):
         for member in get_args(kind):
             yield from _models(member)
+    elif hasattr(kind, "__value__"):
+        yield from _models(kind.__value__)
     elif has_model(kind) and isinstance(kind, type):
         yield kind
 

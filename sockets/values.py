@@ -14,7 +14,7 @@ from django.core.files import File
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 from django.utils.duration import duration_iso_string
-from django.utils.functional import Promise
+from django.utils.functional import LazyObject, Promise, empty
 
 TIMES = (datetime, date, time, timedelta)
 
@@ -46,6 +46,8 @@ class Refused(Exception):
 
 def simplify(value: Any) -> Any:
     """A value that msgspec does not know, as one that it does; raises `Refused` where none is."""
+    if isinstance(value, LazyObject):
+        return _loaded(value)
     if isinstance(value, str):
         return str.__str__(value)
     if value is None or isinstance(value, bool):  # only as keys, written as the json module does
@@ -83,6 +85,13 @@ def _simplify_object(value: Any) -> Any:
     raise refusal_of(value)
 
 
+def _loaded(value: Any) -> Any:
+    """What a lazy object stands for: it only looks as if it were that."""
+    if value._wrapped is empty:
+        value._setup()
+    return value._wrapped
+
+
 def _listed(values: Iterable[Any]) -> list[Any]:
     try:
         return list(values)
@@ -102,7 +111,7 @@ def refusal_of(value: Any) -> Refused:
 
 
 def name_of(value: Any) -> str:
-    kind = value.__class__  # of what is wrapped, in Django's lazy objects
+    kind = type(value)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

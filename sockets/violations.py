@@ -8,7 +8,7 @@ from typing import Annotated, Any, NewType, NotRequired, Required, Union, get_ar
 from typing import get_type_hints as hints_of
 
 import msgspec
-from msgspec.inspect import DataclassType, DictType, StructType, TypedDictType
+from msgspec.inspect import DataclassType, DictType, NamedTupleType, StructType, TypedDictType
 
 from .exceptions import MOST_ERRORS, REQUIRED
 
@@ -25,7 +25,7 @@ DEEPEST = 16
 AT_ONCE = 64
 """Items that are looked at together first, as msgspec takes many in little more time than one."""
 
-PLACE = re.compile(r" - at (?:`key` in )?`\$([^`]*)`\Z")
+PLACE = re.compile(r" - at (?P<key>`key` in )?`\$(?P<way>[^`]*)`\Z")
 STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 FIELD = re.compile(r"(?s)Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`")
 
@@ -80,7 +80,9 @@ def _told(fault: Exception, path: Path) -> Violation:
     text = TOO_DEEP if isinstance(fault, RecursionError) else str(fault)
     if place := PLACE.search(text):
         text = text[: place.start()]
-        path = (*path, *(name or index for name, index in STEP.findall(place[1])))
+        path = (*path, *(name or index for name, index in STEP.findall(place["way"])))
+        if place["key"]:
+            path = (*path, "...")  # which of the keys is not told
     if field := FIELD.fullmatch(text):
         text = REQUIRED if field["what"] == "missing required" else UNKNOWN
         path = (*path, field["name"])
@@ -94,10 +96,10 @@ def _within(value: Any, kind: Any, path: Path) -> Iterator[Violation]:
         yield from _of_mapping(value, arguments[0], arguments[1], path)
     elif isinstance(value, dict):
         yield from _of_fields(value, kind, path)
-    elif isinstance(value, list | tuple) and _is_fixed_tuple(kind):
-        for index, (inner, inner_kind) in enumerate(zip(value, arguments, strict=False)):
+    elif isinstance(value, list | tuple) and (positions := _positions_of(kind)):
+        for index, (inner, inner_kind) in enumerate(zip(value, positions, strict=False)):
             yield from _violations(inner, inner_kind, (*path, str(index)))
-    elif isinstance(value, list | tuple) and arguments:
+    elif isinstance(value, list | tuple) and arguments and _is_collection(kind):
         yield from _of_items(value, arguments[0], path)
 
 
@@ -144,11 +146,15 @@ def _has_fields(info: Any) -> bool:
 
 def _kinds_of(kind: Any) -> dict[str, Any]:
     """The types of an object's fields, those of its parameters filled in."""
-    plain = get_origin(kind) or kind
-    filled = dict(zip(getattr(plain, "__parameters__", ()), get_args(kind), strict=False))
-    return {
-        name: _filled(hint, filled) for name, hint in hints_of(plain, include_extras=True).items()
-    }
+    filled = _arguments_of(kind)
+    hints = hints_of(get_origin(kind) or kind, include_extras=True)
+    return {name: _filled(hint, filled) for name, hint in hints.items()}
+
+
+def _arguments_of(kind: Any) -> dict[Any, Any]:
+    """What stands for each parameter of a generic type."""
+    parameters = getattr(get_origin(kind) or kind, "__parameters__", ())
+    return dict(zip(parameters, get_args(kind), strict=False))
 
 
 def _filled(hint: Any, filled: Mapping[Any, Any]) -> Any:
@@ -168,6 +174,8 @@ def _bare(value: Any, kind: Any) -> Any:
             kind = get_args(kind)[0]
         elif isinstance(kind, NewType):
             kind = kind.__supertype__
+        elif hasattr(kind, "__value__"):  # a name of a `type` statement
+            kind = _filled(kind.__value__, _arguments_of(kind))
         elif get_origin(kind) in (Union, UnionType):
             fitting = [
                 member for member in get_args(kind) if _is_meant(value, _bare(value, member))
@@ -189,9 +197,7 @@ def _is_meant(value: Any, kind: Any) -> bool:
         if tag is not None:
             return bool(value.get(info.tag_field) == tag)
         return _has_fields(info) or isinstance(info, DictType)
-    return isinstance(value, list | tuple) and (
-        hasattr(info, "item_type") or hasattr(info, "item_types")
-    )
+    return isinstance(value, list | tuple) and bool(_is_collection(kind) or _positions_of(kind))
 
 
 def _is_mapping(kind: Any) -> bool:
@@ -199,5 +205,18 @@ def _is_mapping(kind: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping) and len(get_args(kind)) == 2
 
 
-def _is_fixed_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple and ... not in get_args(kind)
+def _is_collection(kind: Any) -> bool:
+    """Whether it is of items of one type; what is between its brackets may be others, or values."""
+    return hasattr(msgspec.inspect.type_info(kind), "item_type")
+
+
+def _positions_of(kind: Any) -> list[Any]:
+    """The types of the items of an array in which each has its own; none for other types."""
+    if get_origin(kind) is tuple and ... not in get_args(kind):
+        return list(get_args(kind))
+    info: Any = msgspec.inspect.type_info(kind)
+    if not (isinstance(info, NamedTupleType) or getattr(info, "array_like", False)):
+        return []
+    kinds = _kinds_of(kind)
+    tag = [] if getattr(info, "tag", None) is None else [Any]
+    return [*tag, *(kinds[field.name] for field in info.fields)]

@@ -235,6 +235,16 @@ async def test_a_ticket_of_the_handshake_leaves_the_first_frame_alone(ann):
     await client.disconnect()
 
 
+async def test_who_is_logged_in_already_sends_a_ticket_as_any_other_message(ann):
+    client = await connect(subprotocols=["sockets.json", await aget_websocket_token(ann)])
+    assert await client.receive_json_from() == {"welcome": "ann"}
+    token = await aget_websocket_token(ann)
+    answer = await client.ask({"type": "TICKET", "ref": 1, "token": token})
+    assert (answer["status"], answer["ref"]) == (404, 1)
+    assert (await client.ask({"type": "WHO", "ref": 2}))["data"] == ["ann", "ann"]
+    await client.disconnect()
+
+
 async def test_other_protocols_have_their_own_key_for_it(ann):
     class Speaking(Members):
         protocols = (Spoken(),)

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 from django import forms
 from django.contrib.auth.models import User
+from django.contrib.postgres.forms import SimpleArrayField, SplitArrayField
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
@@ -24,6 +25,15 @@ class Order(forms.Form):
     def clean(self):
         if self.cleaned_data.get("dish") == "soup" and not self.cleaned_data.get("hot"):
             raise ValidationError("Soup is served hot.", code="cold")
+
+
+class Stay(forms.Form):
+    nights = SimpleArrayField(forms.DateField())
+    prices = SimpleArrayField(forms.DecimalField(), required=False)
+    guests = SplitArrayField(forms.CharField(required=False), size=2, required=False)
+    arrival = forms.SplitDateTimeField(required=False)
+    born = forms.DateField(widget=forms.SelectDateWidget(years=[1990]), required=False)
+    rooms = forms.ModelMultipleChoiceField(User.objects.all(), required=False)
 
 
 class Rename(forms.ModelForm):
@@ -126,6 +136,56 @@ def test_values_of_any_kind_are_refused_or_read(name, value):
     else:
         assert not isinstance(value, list | dict)
         assert cleaned is not None
+
+
+def test_fields_of_several_inputs_are_read():
+    content = {
+        "nights": ["2030-01-31", "2030-02-01"],
+        "prices": [5, "1.5"],
+        "guests_0": "ann",
+        "guests_1": 7,
+        "arrival_0": "2030-01-31",
+        "arrival_1": "12:00",
+        "born_year": 1990,
+        "born_month": 5,
+        "born_day": 17,
+    }
+    cleaned = form_cleaner(Stay)(content).cleaned_data
+    assert cleaned["nights"] == [date(2030, 1, 31), date(2030, 2, 1)]
+    assert (list(map(str, cleaned["prices"])), cleaned["guests"]) == (["5", "1.5"], ["ann", "7"])
+    assert cleaned["arrival"].replace(tzinfo=None) == datetime(2030, 1, 31, 12)
+    assert cleaned["born"] == date(1990, 5, 17)
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"),
+    [
+        ("nights", 5),
+        ("nights", [5]),
+        ("nights", [{}]),
+        ("nights", [["2030-01-31"]]),
+        ("nights", {"0": "2030-01-31"}),
+        ("prices", [[]]),
+        ("guests_0", ["ann"]),
+        ("guests_1", {}),
+        ("arrival_0", ["2030-01-31"]),
+        ("arrival_1", {"hour": 12}),
+        ("born_year", [1990]),
+        ("born_day", {}),
+        ("rooms", 5),
+        ("rooms", [[]]),
+        ("rooms", [{}]),
+    ],
+)
+def test_no_value_of_json_is_a_fault_of_the_form(sent, value):
+    content = {"nights": ["2030-01-31"], "born_year": 1990, "born_month": 5, "born_day": 17}
+    errors = errors_of(form_cleaner(Stay), {**content, sent: value})
+    assert {error["field"] for error in errors} == {sent.split("_")[0]}
+
+
+def test_a_time_of_messagepack_is_no_json():
+    errors = errors_of(form_cleaner(Order), {"dish": "rice", "many": 1, "notes": datetime.now(UTC)})
+    assert [error["field"] for error in errors] == ["notes"]
 
 
 def test_an_object_is_not_taken_as_text():

@@ -1,5 +1,6 @@
 """Content checked by models of pydantic, and by types made of them."""
 
+import sys
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -8,6 +9,7 @@ import pytest
 from msgspec import msgpack
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, RootModel, field_validator
 from pydantic.dataclasses import dataclass
+from typing_extensions import TypeAliasType
 
 from sockets.exceptions import MOST_ERRORS, DeclarationError, InvalidContent
 from sockets.pydantic_models import has_model, model_cleaner
@@ -179,6 +181,25 @@ def test_a_bounded_number_of_faults_is_listed():
 @pytest.mark.parametrize("kind", [int, list[int], dict, None, "Bet", Player(name="ann")])
 def test_other_types_have_no_models(kind):
     assert not has_model(kind)
+
+
+def test_models_are_found_behind_the_names_of_type_statements():
+    Players = TypeAliasType("Players", list[Player])
+    assert clean(Players, [{"name": "ann"}]) == [Player(name="ann")]
+    assert [path for path, _ in faults(list[Players], [[{}, {"name": 1}]])] == [
+        "0.0.name",
+        "0.1.name",
+    ]
+    strict = TypeAliasType("Only", Fold)
+    assert clean(strict, {"type": "FOLD", "ref": 1, "kind": "fold"}) == Fold(kind="fold")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are from Python 3.12 on")
+def test_the_names_of_type_statements_may_be_recursive():
+    kinds = {"Player": Player}
+    exec("type Numbers = int | list[Numbers]\ntype Team = Player | list[Team]", kinds)
+    assert not has_model(kinds["Numbers"])
+    assert clean(kinds["Team"], [[{"name": "ann"}]]) == [[Player(name="ann")]]
 
 
 def test_what_pydantic_cannot_check_is_refused():

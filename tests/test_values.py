@@ -2,7 +2,7 @@
 
 import json
 from collections import ChainMap, Counter, OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, StrEnum, auto
@@ -85,6 +85,12 @@ class Seat:
     since: datetime | None = None
 
 
+@dataclass
+class Sitting:
+    seat: Seat
+    kind: str = field(init=False, default_factory=lambda: "sitting")
+
+
 class Hand(msgspec.Struct, rename="camel", tag="hand", omit_defaults=True):
     first_card: str
     second_card: str = ""
@@ -145,6 +151,7 @@ def read(value: Any) -> Any:
         (Colour.RED, "red"),
         (Mood.GLAD | Mood.SAD, 3),
         (Seat(3), {"number": 3, "since": None}),
+        (Sitting(Seat(3)), {"seat": {"number": 3, "since": None}, "kind": "sitting"}),
         (Hand("ace"), {"type": "hand", "firstCard": "ace"}),
         (Offer(price="1.50", link="http://a.b"), OFFERED),
         ((1, 2), [1, 2]),
@@ -177,6 +184,11 @@ def read(value: Any) -> Any:
         (Blob(b"\x00\xff"), "AP8="),
         (memoryview(b"\x00\xff"), "AP8="),
         (SimpleLazyObject(lambda: {"a": 1}), {"a": 1}),
+        (SimpleLazyObject(lambda: "text"), "text"),
+        (SimpleLazyObject(lambda: lazystr("text")), "text"),
+        ([SimpleLazyObject(lambda: 5), SimpleLazyObject(lambda: 0.5)], [5, 0.5]),
+        ([SimpleLazyObject(lambda: True), SimpleLazyObject(lambda: None)], [True, None]),
+        (SimpleLazyObject(lambda: datetime(2030, 1, 31)), "2030-01-31T00:00:00"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

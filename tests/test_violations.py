@@ -1,5 +1,6 @@
 """What in a content does not fit its type: every field of it, where msgspec stops at the first."""
 
+import sys
 from dataclasses import dataclass
 from typing import (
     Annotated,
@@ -45,6 +46,11 @@ class Fold(msgspec.Struct, tag="FOLD"):
 
 class Call(msgspec.Struct, tag="CALL", forbid_unknown_fields=True):
     amount: int
+
+
+class Step(msgspec.Struct, array_like=True, tag="step"):
+    x: int
+    y: int
 
 
 class Pair(msgspec.Struct, array_like=True):
@@ -127,8 +133,13 @@ def test_a_value_error_of_post_init_counts():
         (dict[str, int], {"a": "x", "b": 1, "c": "y"}, ["a", "c"]),
         (dict[str, list[int]], {"a": [1, "x"]}, ["a.1"]),
         (dict[int, int], {"one": 1, "2": "b"}, ["one", "2"]),
+        (dict[str, dict[int, int]], {"a": {"one": 1, "2": "b"}}, ["a.one", "a.2"]),
         (Page[int], {"items": [1, "a"], "first": "b"}, ["items.1", "first"]),
-        (Page[Player], {"items": [{}], "first": {"firstName": 1}}, ["items.0.firstName"]),
+        (
+            Page[Player],
+            {"items": [{}], "first": {"firstName": 1}},
+            ["items.0.firstName", "first.firstName"],
+        ),
         (IntPage, {"items": ["a"], "first": "b"}, ["items.0"]),
         (Box[int], {"content": "a", "lid": {"b": "c"}}, ["content", "lid.b"]),
         (Move, {"y": "a", "by": "long"}, ["x", "y", "by"]),
@@ -142,9 +153,21 @@ def test_a_value_error_of_post_init_counts():
         (int | str, [], [None]),
         (int | list[int], ["a"], ["0"]),
         (Pair, [1, "a"], ["1"]),
+        (Pair, ["a", "b"], ["0", "1"]),
+        (Pair, ["a"], ["0", None]),
+        (Pair, [1], [None]),
         (Pair, {"left": 1}, [None]),
+        (Step, ["step", "a", "b"], ["1", "2"]),
+        (Step, ["leap", "a", 1], ["1", "0"]),
+        (Step | None, ["step", "a", "b"], ["1", "2"]),
         (Point, ["a", 1], ["0"]),
+        (Point, ["a", "b"], ["0", "1"]),
+        (list[Point] | None, [["a", "b"]], ["0.0", "0.1"]),
         (Literal["a"], "b", [None]),
+        (Literal["a"], ["b", 1], [None]),
+        (dict[str, int], [1], [None]),
+        (Page[int], ["a"], [None]),
+        (dict[str, int] | Literal["a"], ["b"], [None]),
         (Annotated[list[int], msgspec.Meta(max_length=1)], [1, 2], [None]),
         (list[Any], {}, [None]),
         (Player, [], [None]),
@@ -153,7 +176,22 @@ def test_a_value_error_of_post_init_counts():
     ],
 )
 def test_faulty_parts_are_named_by_their_path(kind, value, expected):
-    assert [*faults(value, kind)][: len(expected)] == expected
+    assert [*faults(value, kind)] == expected
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are from Python 3.12 on")
+def test_faulty_parts_are_found_behind_the_names_of_type_statements():
+    kinds = {"Player": Player}
+    exec(
+        "type Players = list[Player]\ntype Seats[T] = dict[str, T]\ntype Maybe = Players | None\n",
+        kinds,
+    )
+    wrong = [{"firstName": 1}, {}]
+    paths = ["0.firstName", "1.firstName"]
+    assert [*faults(wrong, kinds["Players"])] == paths
+    assert [*faults(wrong, kinds["Maybe"])] == paths
+    assert [*faults({"a": "b", "c": "d"}, kinds["Seats"][int])] == ["a", "c"]
+    assert [*faults({"a": wrong}, kinds["Seats"][kinds["Players"]])] == [f"a.{p}" for p in paths]
 
 
 @pytest.mark.parametrize("many", [1, 63, 64, 65, 1000])
