@@ -93,16 +93,17 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         self._hooked = False
         self._layer: LayerEvents | None = None
         self._patience: asyncio.TimerHandle | None = None
+        max_waiting = self.max_waiting or self._protocol.max_waiting
         self._mailbox = Mailbox(
             self._hub.timeouts,
             self._hub.lanes if lane is not None else None,
             lane,
-            max_waiting=self.max_waiting,
+            max_waiting=max_waiting,
             max_concurrent=self.max_concurrent,
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._reader = Reader(receive, self._mailbox, self.max_waiting)
+        self._reader = Reader(receive, self._mailbox, max_waiting)
 
     def _receive(self, event: Event) -> None:
         frame = event.get("text") or event.get("bytes") or ""

@@ -53,6 +53,12 @@ class Protocol:
     """Whether a ref in use cannot be used again. Otherwise it may be any value of JSON, and
     CANCEL finds none."""
 
+    max_waiting: ClassVar[int] = 64
+    """Messages that may wait behind the one being handled, where their handler does not say it.
+
+    Clients that know no answer 429 need more: they send at once what a page has kept.
+    """
+
     refuses_at_handshake: ClassVar[bool] = False
     """Whether who is refused always gets an HTTP 403, for these clients give up on nothing else."""
 

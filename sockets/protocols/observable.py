@@ -42,6 +42,7 @@ class Observable(Protocol):
     key_field = "route"
     has_built_in = False
     refs_differ = False
+    max_waiting = 512
     refuses_at_handshake = True
 
     def key(self, name: str) -> str:

@@ -21,6 +21,7 @@ class ReplyKey(Protocol):
     is_flat = True
     has_built_in = False
     refs_differ = False
+    max_waiting = 512
 
     def key(self, name: str) -> str:
         return name
