@@ -113,7 +113,9 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             if len(frame) > self._surely_small:
                 check_size(frame, self.max_frame_bytes)
             message = self._protocol.decode(frame)
-        except (InvalidFrame, FrameTooLarge) as fault:
+        except FrameTooLarge as fault:
+            return self._strike(fault, self._protocol.outline(frame))
+        except InvalidFrame as fault:
             return self._strike(fault, Message(None, None, getattr(fault, "ref", None)))
         if type(message) is not Message and isinstance(message, Answer | Ping):
             return self._take_sign(message)

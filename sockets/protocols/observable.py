@@ -40,6 +40,7 @@ class Observable(Protocol):
 
     subprotocol = "sockets.observable"
     key_field = "route"
+    ref_field = "uuid"
     has_built_in = False
     refs_differ = False
     max_waiting = 512

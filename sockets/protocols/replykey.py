@@ -19,6 +19,7 @@ class ReplyKey(Protocol):
     """
 
     is_flat = True
+    ref_field = "reply_key"
     has_built_in = False
     refs_differ = False
     max_waiting = 512
