@@ -50,8 +50,8 @@ class Attributes:
     """Seconds that a message may take, where its route says nothing else."""
     max_frame_bytes: ClassVar[int] = 65536
     """Bytes of the largest frame."""
-    max_waiting: ClassVar[int] = 64
-    """Messages that may wait behind the one being handled."""
+    max_waiting: ClassVar[int | None] = None
+    """Messages that may wait behind the one being handled; None is what their protocol says."""
     max_concurrent: ClassVar[int] = 16
     """Messages of concurrent routes that may run at once."""
     max_strikes: ClassVar[int] = 20
@@ -71,7 +71,7 @@ DEFAULTS = {name: value for name, value in vars(Attributes).items() if not name.
 LIMITS = tuple(name for name, default in DEFAULTS.items() if type(default) is int)
 SWITCHES = tuple(name for name, default in DEFAULTS.items() if type(default) is bool)
 ATTRIBUTES = (
-    *(*LIMITS, *SWITCHES, "timeout", "slow_client"),
+    *(*LIMITS, *SWITCHES, "max_waiting", "timeout", "slow_client"),
     *("protocols", "groups", "routes", "group_rules", "permissions", "guards"),
 )
 DECORATED = {
@@ -88,7 +88,10 @@ DECORATED = {
 def check_attribute(name: str, value: Any, where: str) -> None:
     """Raise `DeclarationError` where an attribute of a handler has a value that cannot work."""
     if name in LIMITS:
-        fits, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+        fits, expected = _is_limit(value), "a whole number of at least 1"
+    elif name == "max_waiting":
+        fits = value is None or _is_limit(value)
+        expected = "a whole number of at least 1, or None for what the protocol says"
     elif name in SWITCHES:
         fits, expected = type(value) is bool, "True or False"
     elif name == "timeout":
@@ -117,6 +120,10 @@ def check_attribute(name: str, value: Any, where: str) -> None:
         return
     if not fits:
         raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
+
+
+def _is_limit(value: Any) -> bool:
+    return type(value) is int and value >= 1
 
 
 def attributes_of(handler: type) -> set[str]:

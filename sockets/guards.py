@@ -12,6 +12,7 @@ from .exceptions import CallError, DeclarationError, LoginRequired
 from .faults import as_socket_error
 from .functions import Function, innermost, is_generator, name_of, unwrap
 from .permissions import (
+    Deactivated,
     check_permissions,
     current_user,
     group_names,
@@ -119,7 +120,7 @@ class Either(Both):
 
 
 class Not(Guard):
-    """Refuses where another guard passes."""
+    """Refuses where another guard passes, and who is deactivated."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -127,6 +128,8 @@ class Not(Guard):
 
     def decide(self) -> Deciding:
         refusal = yield from self.guard.decide()
+        if isinstance(refusal, Deactivated):
+            return refusal
         return PermissionDenied() if refusal is None else None
 
     def functions(self) -> Iterator[Any]:
@@ -201,14 +204,14 @@ def has_object_perm(*permissions: str) -> Guard:
 
 
 def in_group(*names: str) -> Guard:
-    """A member of one of these groups of `django.contrib.auth`."""
+    """An active member of one of these groups of `django.contrib.auth`."""
 
     if not names or not all(isinstance(name, str) for name in names):
         raise DeclarationError(f"in_group: expected names of groups, at least one, got {names!r}")
 
     def in_group(socket: Any) -> None:
         user = current_user(socket.user)
-        if group_names(user).isdisjoint(names):
+        if not user.is_active or group_names(user).isdisjoint(names):
             raise refusal_of(user)
 
     return Guard(in_group, f"in_group({', '.join(map(repr, names))})")

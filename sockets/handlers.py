@@ -15,6 +15,7 @@ from .exceptions import (
     Cancelled,
     CloseCode,
     DuplicateRef,
+    FrameTooLarge,
     InvalidFrame,
     SocketError,
     TimedOut,
@@ -26,7 +27,7 @@ from .hub import connection
 from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
-from .messages import Answer, Message, Ping, Ref, answer_of, current_message
+from .messages import Answer, Frame, Message, Ping, Ref, answer_of, current_message
 from .reader import Reader
 from .routes import Route
 from .scope import Scope
@@ -91,16 +92,17 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         self._hooked = False
         self._layer: LayerEvents | None = None
         self._patience: asyncio.TimerHandle | None = None
+        max_waiting = self.max_waiting or self._protocol.max_waiting
         self._mailbox = Mailbox(
             self._hub.timeouts,
             self._hub.lanes if lane is not None else None,
             lane,
-            max_waiting=self.max_waiting,
+            max_waiting=max_waiting,
             max_concurrent=self.max_concurrent,
             handle=self._handle,
             on_overdue=self._time_out,
         )
-        self._reader = Reader(self, receive, self._mailbox)
+        self._reader = Reader(self, receive, self._mailbox, max_waiting)
 
     def _hear(self) -> None:
         """Take the first sign of life in a while."""
@@ -108,6 +110,13 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._log_out()  # who was turned away has said the one thing that it might
         else:
             self._member.hear()
+
+    def _refuse_frame(self, frame: Frame, fault: InvalidFrame | FrameTooLarge) -> None:
+        if isinstance(fault, FrameTooLarge):
+            message = self._protocol.outline(frame)
+        else:
+            message = Message(None, None, getattr(fault, "ref", None))
+        self._strike(fault, message)
 
     def _find(self, message: Message | Answer | Ping) -> Route | None:
         """The route that is to be run; None where the message was taken or refused right here."""

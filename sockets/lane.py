@@ -11,6 +11,7 @@ from typing import Any
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 from .lanes import Call, Lanes, LaneThread
+from .share import Share
 from .sync import finish_future
 
 
@@ -21,7 +22,10 @@ class Lane:
     Entered, it takes the thread-sensitive calls that are made in the block.
     """
 
-    __slots__ = ("_busy", "_idle", "_left", "_outer", "_shared", "_waiting", "lanes", "used")
+    __slots__ = (
+        *("_beside", "_busy", "_idle", "_left", "_outer", "_shared", "_waiting"),
+        *("lanes", "used"),
+    )
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
@@ -32,6 +36,13 @@ class Lane:
         self.used: tuple[LaneThread, ...] = ()
         """Threads that ran a call here since the last `release`."""
         self._idle: asyncio.Future[None] | None = None
+        self._beside: Share | None = None
+
+    def beside(self) -> "Lane":
+        """A lane beside this one; all of these together hold a share of the threads at most."""
+        if self._beside is None:
+            self._beside = Share(self.lanes)
+        return SharingLane(self.lanes, self._beside)
 
     def __enter__(self) -> "Lane":
         self._shared = SHARED.set(ON_LANE)
@@ -51,8 +62,12 @@ class Lane:
                 self._waiting += (call,)
                 return call.future
             self._busy = True
-        self.lanes.lend(call)
+        self.lend(call)
         return call.future
+
+    def lend(self, call: Call) -> None:
+        """Have the call run on the next thread that it may have."""
+        self.lanes.lend(call)
 
     def began(self, thread: LaneThread) -> None:
         """Keep the thread's database connections open until `release`."""
@@ -69,7 +84,7 @@ class Lane:
             self._busy = following is not None
             idle = None if self._busy else self._idle
         if following is not None:
-            self.lanes.lend(following)
+            self.lend(following)
         elif idle is not None:
             self.lanes.loop.call_soon_threadsafe(finish_future, idle)
 
@@ -91,6 +106,23 @@ class Lane:
             self._idle = None
 
 
+class SharingLane(Lane):
+    """A lane that has a share of the threads with others."""
+
+    __slots__ = ("_share",)
+
+    def __init__(self, lanes: Lanes, share: Share) -> None:
+        super().__init__(lanes)
+        self._share = share
+
+    def lend(self, call: Call) -> None:
+        self._share.lend(call)
+
+    def ended(self) -> None:
+        self._share.take_back(self)
+        super().ended()
+
+
 class OnLane(Executor):
     """Runs each call on the lane in whose block it is made."""
 
@@ -103,6 +135,11 @@ class OnLane(Executor):
 def lane_of(lanes: Lanes | None) -> AbstractContextManager[Lane | None]:
     """A lane to enter; None where asgiref has its own thread for it: beneath `async_to_sync`."""
     return nullcontext() if lanes is None else Lane(lanes)
+
+
+def lane_beside(lane: Lane | None) -> AbstractContextManager[Lane | None]:
+    """A lane to enter, which is `beside` this one, where there is one."""
+    return nullcontext() if lane is None else lane.beside()
 
 
 current_lane: ContextVar[Lane | None] = ContextVar("current_lane", default=None)

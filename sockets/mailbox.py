@@ -7,7 +7,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
-from .lane import Lane, lane_of
+from .lane import Lane, lane_beside
 from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
@@ -264,7 +264,7 @@ class Mailbox:
         return True
 
     async def _run_beside(self, message: Message, route: Route) -> None:
-        with lane_of(self.lanes) as lane:
+        with lane_beside(self._lane) as lane:
             try:
                 await self.handle(message, route)
             except Exception:

@@ -19,6 +19,10 @@ MAX_USERS = 10_000
 """Users that a process remembers."""
 
 
+class Deactivated(PermissionDenied):
+    """Of a user who is not active: turning a guard round lets them in no more than the guard."""
+
+
 class CurrentUsers:
     """The users of this process's connections as the database has them, read now and then.
 
@@ -107,7 +111,9 @@ def group_names(user: Any) -> frozenset[str]:
 
 def refusal_of(user: Any) -> Exception:
     """What to tell somebody who may not: to log in, where that may help."""
-    return PermissionDenied() if user.is_authenticated else LoginRequired()
+    if not user.is_authenticated:
+        return LoginRequired()
+    return PermissionDenied() if getattr(user, "is_active", True) else Deactivated()
 
 
 def permission_list(given: Any, where: str) -> tuple[str, ...]:

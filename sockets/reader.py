@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .backlog import Event
 from .exceptions import FrameTooLarge, InvalidFrame
 from .mailbox import Mailbox, Opening
-from .messages import Message, check_size
+from .messages import check_size
 from .sync import start_in
 
 if TYPE_CHECKING:
@@ -27,17 +27,19 @@ class Reader:
     needed for work, and none reads again.
     """
 
-    __slots__ = ("_gone", "_mailbox", "_receive", "_socket", "_stopped", "_task")
+    __slots__ = ("_gone", "_mailbox", "_receive", "_socket", "_stopped", "_task", "_turn")
 
     def __init__(
         self,
         socket: "RoutedSocketHandler",
         receive: Callable[[], Awaitable[Event]],
         mailbox: Mailbox,
+        max_waiting: int,
     ) -> None:
         self._socket: RoutedSocketHandler | None = socket
         self._receive = receive
         self._mailbox = mailbox
+        self._turn = min(TURN, max_waiting)
         self._stopped = False
         self._task: asyncio.Task[Event | None] | None = None
         """The one that reads now."""
@@ -70,12 +72,11 @@ class Reader:
         # What follows is the path of nearly every message, so it spares each call that it can.
         protocol, open_refs, handle = socket._protocol, socket._answers.open, mailbox.handle
         found, surely_small = socket._route_table.found, socket.max_frame_bytes // MOST_BYTES
-        turn, waiting = min(TURN, socket.max_waiting), mailbox.waiting
-        left = turn - len(waiting)
+        waiting, left = mailbox.waiting, self._turn - len(mailbox.waiting)
         while not self._stopped and mailbox.stalled is None:
             if left <= 0:
                 await asyncio.sleep(0)  # others' turn, and the worker's before one is refused
-                left = max(1, turn - len(waiting))
+                left = max(1, self._turn - len(waiting))
             left -= 1
             event = frame = steps = None  # an idle client keeps nothing alive
             message: Any = None
@@ -90,7 +91,7 @@ class Reader:
                     check_size(frame, socket.max_frame_bytes)
                 message = protocol.decode(frame)
             except (InvalidFrame, FrameTooLarge) as fault:
-                socket._strike(fault, Message(None, None, getattr(fault, "ref", None)))
+                socket._refuse_frame(frame, fault)
                 continue
             route = found.get(message.key)
             if route is None and (route := socket._find(message)) is None:

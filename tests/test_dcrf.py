@@ -114,6 +114,48 @@ def test_an_id_that_could_not_be_written_again_is_refused(opened, closed):
             dcrf.decode(f'{{"action": "list", "request_id": {nested}}}')
 
 
+LARGE = "x" * 100_000
+
+
+@pytest.mark.parametrize("ref", ["a", 7, None])
+def test_of_a_frame_that_is_too_large_what_its_refusal_repeats_is_read(ref):
+    request = {"action": "create", "data": {"text": LARGE}, "request_id": ref}
+    bare = dcrf.outline(json.dumps(request))
+    assert (bare.key, bare.ref, bare.action, bare.stream) == (None, ref, "create", None)
+    wrapped = dcrf.outline(json.dumps({"stream": "books", "payload": request}))
+    assert (wrapped.key, wrapped.ref, wrapped.action) == (None, ref, "create")
+    assert wrapped.stream == "books"
+
+
+@pytest.mark.parametrize(
+    ("frame", "repeated"),
+    [
+        ({"action": "listen", "stream": "news", "payload": LARGE, "request_id": 1}, (1, None)),
+        ({"stream": "books", "payload": LARGE}, (None, "books")),
+        ({"stream": "books", "payload": {"data": LARGE, "request_id": [1]}}, (None, "books")),
+        ({"stream": 5, "payload": {"data": LARGE, "request_id": 1}}, (None, None)),
+        ({"action": {"a": 1}, "data": LARGE, "request_id": 1}, (None, None)),
+        ({"action": "create", "data": LARGE, "request_id": {"a": 1}}, (None, None)),
+        ([LARGE], (None, None)),
+        (LARGE, (None, None)),
+    ],
+    ids=range(8),
+)
+def test_what_cannot_be_read_quickly_is_left_out(frame, repeated):
+    message = dcrf.outline(json.dumps(frame))
+    assert (message.ref, message.stream) == repeated
+
+
+async def test_the_refusal_of_a_frame_that_is_too_large_comes_where_it_is_waited_for():
+    details = "expected a frame of at most 65536 bytes, got "
+    request = {"action": "create", "text": LARGE, "request_id": "a"}
+    async with client_of(router()) as client:
+        for answer in (await client.ask(request), await in_stream(client, "books", **request)):
+            [error] = answer["errors"]
+            assert error.startswith(details)
+            assert answer == frame("create", status=413, ref="a", errors=[error])
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

@@ -75,6 +75,12 @@ async def test_lists_creates_retrieves_updates_patches_and_deletes(client):
     assert (await client.refusal("retrieve", "books", pk))["errors"] == ["Not found"]
 
 
+async def test_a_request_that_is_too_large_is_refused_and_not_waited_for(client):
+    refusal = await client.refusal("create", "books", {"title": "x" * 100_000})
+    assert refusal["response_status"] == 413
+    assert EMMA in await client.call("list", "books")
+
+
 async def test_requests_of_its_own(client):
     request = {"action": "list", "limit": 1}
     assert len(await client.call("request", "books", request)) == 1

@@ -238,6 +238,16 @@ def test_a_bad_limit_is_refused(name, limit):
     assert getattr(type("Handler", (RoutedSocketHandler,), {name: 1}), name) == 1
 
 
+@pytest.mark.parametrize("limit", ["64", 0, -1, True, 1.5])
+def test_how_many_messages_wait_is_a_limit_or_left_to_the_protocol(limit):
+    message = r"Handler\.max_waiting: expected a whole number of at least 1, or None for what the p"
+    with pytest.raises(DeclarationError, match=message):
+        type("Handler", (RoutedSocketHandler,), {"max_waiting": limit})
+    for fitting in (1, None):
+        handler = type("Handler", (RoutedSocketHandler,), {"max_waiting": fitting})
+        assert handler.max_waiting is fitting
+
+
 def test_the_handlers_timeout_is_its_routes():
     class Handler(RoutedSocketHandler):
         timeout = None

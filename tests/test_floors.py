@@ -10,11 +10,11 @@ import sockets
 
 FLOORS = {
     0: "exceptions messages conf values encoding faults functions signals",
-    1: "sync lanes lane backlog writer outbox fanout window answers calls streams hooks strikes "
-    "sessions geoip layers violations forms pydantic_models schemas patterns arguments content "
-    "permissions guards stages multiplexing pipeline routes consumer timeouts mailbox reader scope "
-    "protocols.__init__ protocols.base protocols.native protocols.msgpack protocols.observable "
-    "protocols.dcrf protocols.replykey built_in attributes declaration",
+    1: "sync lanes share lane backlog writer outbox fanout window answers calls streams hooks "
+    "strikes sessions geoip layers violations forms pydantic_models schemas patterns arguments "
+    "content permissions guards stages multiplexing pipeline routes consumer timeouts mailbox "
+    "reader scope protocols.__init__ protocols.base protocols.native protocols.msgpack "
+    "protocols.observable protocols.dcrf protocols.replykey built_in attributes declaration",
     2: "broadcasts ledger carriers redis_carrier listener brokers identity rows lease registry "
     "member members watch heartbeat hub senders groups recipients models tokens",
     3: "connection socket entrance handlers",
@@ -53,7 +53,8 @@ WITHIN_A_FLOOR = {
     "built_in": "routes",
     "attributes": "guards permissions protocols.base protocols.msgpack protocols.native routes",
     "declaration": "arguments attributes built_in guards pipeline protocols.base routes stages",
-    "lane": "lanes sync",
+    "share": "lanes",
+    "lane": "lanes share sync",
     "lanes": "sync",
     "hooks": "arguments",
     "layers": "declaration routes",

@@ -243,6 +243,20 @@ async def test_in_group():
     assert await ask(in_group("cooks")) == LOG_IN
 
 
+@with_users
+@pytest.mark.parametrize("flag", ["is_staff", "is_superuser"])
+async def test_who_is_not_active_passes_no_guard_and_none_turned_round(flag):
+    former = await amake_user("view_user", is_active=False, **{flag: True})
+    await former.groups.aadd(await Group.objects.acreate(name="cooks"))
+    permitted, changing = has_perm("auth.view_user"), has_perm("auth.change_user")
+    for guard in (staff, permitted, changing, in_group("cooks"), in_group("waiters")):
+        assert await ask(guard, user=former) == DENIED
+        assert await ask(~guard, user=former) == DENIED
+        assert await ask(~(guard | staff), user=former) == DENIED
+        assert await ask(~(guard & staff), user=former) == DENIED
+        assert await ask(guard | authenticated, user=former) == PASSED
+
+
 class Owners:
     """A backend that gives users all permissions on themselves."""
 

@@ -107,6 +107,8 @@ async def test_a_frame_over_the_limit_is_a_413_naming_the_limit():
             error = await client.ask({"type": "GOOD", "pad": pad})
             assert error["status"] == 413
             assert "at most 100 bytes" in error["details"]
+            assert "ref" not in error
+            assert (await client.ask({"type": "GOOD", "pad": pad, "ref": "r"}))["ref"] == "r"
         await client.send_to(bytes_data=b"x" * 101)
         assert (await client.receive_json_from())["status"] == 413
         exact = '{"type":"GOOD","ref":1,"p":"%s"}'

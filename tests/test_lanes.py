@@ -69,19 +69,19 @@ async def test_a_call_that_finds_no_thread_in_time_is_refused_and_counted(settin
     settings.SOCKETS = {"LANES": 1, "LANE_WAIT": 0.05}
     router = SocketRouter()
 
-    @router.route("WORK", concurrent=True)
+    @router.route("WORK")
     def on_work(socket):
         time.sleep(0.3)
         return "worked"
 
-    async with client_of(router) as client:
-        await client.send_json_to({"type": "WORK", "ref": 1})
+    async with client_of(router) as first, client_of(router) as second, client_of(router) as third:
+        await first.send_json_to({"type": "WORK", "ref": 1})
         await asyncio.sleep(0.02)
-        for ref in (2, 3):
-            await client.send_json_to({"type": "WORK", "ref": ref})
-        for _ in (2, 3):
+        for client in (second, third):
+            await client.send_json_to({"type": "WORK", "ref": 1})
+        for client in (second, third):
             assert (await client.receive_json_from())["status"] == 503
-        assert (await client.receive_json_from())["data"] == "worked"
+        assert (await first.receive_json_from())["data"] == "worked"
     assert "1 lanes free within 0.05 s" in caplog.text
 
 

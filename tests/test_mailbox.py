@@ -8,6 +8,7 @@ import pytest
 from django.utils import translation
 
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.protocols.dcrf import DCRF
 from sockets.protocols.native import Native
 
 from .clients import Server, client_of
@@ -123,6 +124,40 @@ async def test_of_a_burst_behind_a_message_that_waits_just_as_many_are_kept():
     gate.set()
     await until(lambda: len(server.frames) == 100)
     assert [frame["ref"] for frame in server.frames[-5:]] == [0, 1, 2, 3, 4]
+    server.leave()
+    await server.application
+
+
+@pytest.mark.parametrize(
+    ("subprotocol", "said", "kept"),
+    [
+        ("sockets.json", None, 64),
+        ("sockets.dcrf", None, 512),
+        ("sockets.json", 5, 5),
+        ("sockets.dcrf", 5, 5),
+    ],
+)
+async def test_how_many_may_wait_is_said_by_the_handler_or_its_clients_protocol(
+    subprotocol, said, kept
+):
+    class Busy(RoutedSocketHandler):
+        protocols = (Native(), DCRF())
+        max_waiting, max_strikes = said, 1000
+
+        async def on_wait(self):
+            await gate.wait()
+
+        routes = (("WAIT", "on_wait"),)
+
+    gate = asyncio.Event()
+    server = Server(Busy(), subprotocols=[subprotocol])
+    message = {"type": "WAIT", "action": "WAIT"}
+    server.put(*[{**message, "ref": n, "request_id": n} for n in range(kept + 4)])
+    await until(lambda: len(server.frames) == 3)
+    gate.set()
+    await until(lambda: len(server.frames) == kept + 4)
+    statuses = [frame.get("status") or frame["response_status"] for frame in server.frames]
+    assert statuses == [429] * 3 + [204] * (kept + 1)
     server.leave()
     await server.application
 

@@ -85,6 +85,14 @@ def test_a_frame_that_is_no_message_is_refused(frame, message):
     assert caught.value.status == 400
 
 
+def test_of_a_frame_that_is_too_large_only_the_ref_is_read():
+    content = {"ref": "a", "text": "x" * 100_000, "at": msgpack.ExtType(5, b"a"), "many": [[]] * 99}
+    assert binary.outline(msgpack.packb(content)).ref == "a"
+    assert binary.outline(msgpack.packb(content)[:-1]).ref is None
+    assert binary.outline(msgpack.packb({"ref": 1.5})).ref is None
+    assert binary.outline(b"\x81\xa1a" * 100_000).ref is None
+
+
 # Encoding
 
 MESSAGE = Message("BET", {}, 1)

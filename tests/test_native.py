@@ -1,6 +1,7 @@
 """The native wire: JSON text, one flat object a message."""
 
 import json
+import timeit
 
 import pytest
 from django.utils.translation import gettext_lazy
@@ -117,6 +118,57 @@ def test_a_ref_of_ours_marks_an_answer(content):
 
 def test_an_answer_without_a_status_is_a_success():
     assert decoded(type="CONFIRM", ref="s:1") == Answer("s:1", 200, None)
+
+
+# Frames that are too large
+
+
+@pytest.mark.parametrize("ref", ["a", 7, "é" * 200])
+@pytest.mark.parametrize("shape", ['{"ref": %s, "text": %s}', '{"text": %s, "ref": %s}'])
+def test_of_a_frame_that_is_too_large_only_the_ref_is_read(shape, ref):
+    fields = [json.dumps(ref), json.dumps("x" * 100_000)]
+    frame = shape % tuple(fields if shape.startswith('{"ref"') else reversed(fields))
+    message = native.outline(frame)
+    assert (message.key, message.content, message.ref) == (None, None, ref)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param('{"type": "BET"}', id="no ref"),
+        pytest.param('{"ref": null}', id="null"),
+        pytest.param('{"ref": 1.5}', id="a number with a fraction"),
+        pytest.param('{"ref": true}', id="a boolean"),
+        pytest.param('{"ref": ["a"]}', id="a list"),
+        pytest.param('{"ref": "%s"}' % ("x" * 201), id="a long text"),
+        pytest.param('{"ref": 1, "text": "', id="cut off"),
+        pytest.param('{"ref": 1, "text": "\ud800"}', id="no UTF-8"),
+        pytest.param('{"ref": 1, "pad": "%s"}' % ("x" * 2**20), id="more than 1 MiB"),
+        pytest.param('[{"ref": 1}]', id="a list of objects"),
+        pytest.param("[" * 100_000, id="a deep list"),
+        pytest.param('{"ref":' * 100_000, id="a deep object"),
+        pytest.param('{"a":' * 100_000, id="a deep field"),
+        pytest.param(b"\xff", id="binary"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_ref_that_cannot_be_read_quickly_is_left_out(frame):
+    assert native.outline(frame).ref is None
+
+
+@pytest.mark.parametrize("many", ["[],", "1,", '{"ref":1},', '"\\u00e9",', "1e-9,"])
+def test_it_is_read_within_milliseconds_whatever_else_is_in_the_frame(many):
+    frame = '{"many": [%snull], "ref": "a"}' % (many * (2**20 // len(many) - 40))
+    assert 2**19 < len(frame) <= 2**20
+    fastest = min(timeit.repeat(lambda: native.outline(frame), number=1, repeat=5))
+    assert native.outline(frame).ref == "a"
+    assert fastest < 0.03
+
+
+def test_a_protocol_that_does_not_say_where_refs_are_finds_none():
+    class Plain(Protocol): ...
+
+    assert Plain().outline('{"ref": 1}').ref is None
 
 
 # Encoding

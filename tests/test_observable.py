@@ -259,6 +259,16 @@ async def test_replies_repeat_the_uuid_and_have_the_headers_of_the_reply():
         assert await client.ask(request("fields", {"name": "Ada"})) == response("Ada")
 
 
+async def test_the_refusal_of_a_frame_that_is_too_large_has_its_uuid():
+    error = {"error": "expected a frame of at most 2000 bytes, got 3072."}
+    async with client_of(Place) as client:
+        frame = request("echo", "", uuid="large")
+        frame["payload"] = "x" * (3072 - len(json.dumps(frame)))
+        assert await client.ask(frame) == response(error, 413, uuid="large")
+        answer = await client.ask([frame])
+        assert (answer["status"], answer["uuid"]) == (413, "")
+
+
 async def test_no_fault_ends_the_connection(caplog):
     faulty: list[tuple[Any, int]] = [
         (request("nope"), 404),
@@ -266,6 +276,7 @@ async def test_no_fault_ends_the_connection(caplog):
         (request("unsendable"), 500),
         (request("fields", {}), 400),
         (request("echo", "x" * 3000), 413),
+        ([request("echo", "x" * 3000)], 413),
         ({}, 400),
         ({"uuid": None}, 400),
         ({"uuid": [1], "route": "echo"}, 400),

@@ -6,11 +6,16 @@ import re
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from sockets import RoutedSocketHandler, SocketRouter
+from sockets import RoutedSocketHandler
 from sockets.compat.observable import SocketRouterConsumer
-from sockets.compat.original import OriginalSocketHandler
+from sockets.compat.original import Original, OriginalSocketHandler
 from sockets.compat.replykey import Consumer
 from sockets.protocols.base import Protocol
+from sockets.protocols.dcrf import DCRF
+from sockets.protocols.msgpack import MessagePack
+from sockets.protocols.native import Native
+from sockets.protocols.observable import Observable
+from sockets.protocols.replykey import ReplyKey
 
 from .clients import client_of
 from .pages import package_of
@@ -78,10 +83,13 @@ async def test_the_subprotocol_decides(bar):
 
 
 def test_so_many_messages_wait():
-    assert "`sockets.compat` let 512 messages wait, a router of yours 64" in " ".join(PAGE.split())
+    assert "512 messages may wait, in native and MessagePack 64" in " ".join(PAGE.split())
+    foreign = {Original, Observable, ReplyKey, DCRF}
+    assert {protocol.max_waiting for protocol in foreign} == {512}
+    assert {protocol.max_waiting for protocol in (Native, MessagePack)} == {64}
     for handler in (OriginalSocketHandler, SocketRouterConsumer, Consumer):
-        assert handler.max_waiting == 512
-    assert SocketRouter().Handler.max_waiting == 64
+        assert {type(protocol) for protocol in handler.protocols} <= foreign
+        assert handler.max_waiting is None
 
 
 def test_every_method_of_a_protocol_is_listed():

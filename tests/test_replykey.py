@@ -74,6 +74,12 @@ def test_what_is_no_message_is_refused_with_its_reply_key_if_it_has_one(frame, r
     assert caught.value.ref == ref
 
 
+def test_of_a_frame_that_is_too_large_only_the_reply_key_is_read():
+    frame = json.dumps({"type": "find", "text": "x" * 100_000, "reply_key": "r1"})
+    assert wire.outline(frame).ref == "r1"
+    assert wire.outline(frame.replace("reply_key", "key")).ref is None
+
+
 # Answers
 
 

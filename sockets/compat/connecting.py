@@ -26,13 +26,11 @@ async def refuse_undecided(socket: RoutedSocketHandler) -> None:
 class AcceptingHandler(RoutedSocketHandler):
     """A handler for the consumers of other systems, whose `connect` accepts or closes.
 
-    Their clients read no close codes and know no 429: refusals are made at the handshake, and
-    more messages may wait.
+    Their clients read no close codes, so refusals are made at the handshake.
     """
 
     refuse_at_handshake = True
     connect_hooks = (refuse_undecided,)
-    max_waiting = 512
 
     @dual
     async def connect(self) -> None:

@@ -1,10 +1,21 @@
 """What a protocol is: a translation between frames on the wire and messages."""
 
-from typing import Any, ClassVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import msgspec
 
 from ..encoding import decode_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import Answer, Frame, Message, Ping, Ref
+
+LARGEST_OUTLINED = 1024 * 1024
+"""Characters, or bytes, of the largest frame that is searched for its ref: that takes 3 ms."""
+
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+ShortRef = ShortText | int
+
+T = TypeVar("T")
 
 
 def object_in(frame: Frame) -> dict[str, Any]:
@@ -27,6 +38,27 @@ def kind_of(value: Any) -> str:
     return "null" if value is None else kinds.get(type(value), "a number")
 
 
+def outline_of(frame: Frame, kind: type[T]) -> T | None:
+    """The fields of a frame that a struct has, read without building the others.
+
+    None where they do not fit, or the frame is more than is read for a refusal.
+    """
+    if len(frame) > LARGEST_OUTLINED:
+        return None
+    try:
+        if type(frame) is bytes:
+            return msgspec.msgpack.decode(frame, type=kind)
+        return msgspec.json.decode(frame, type=kind)
+    except (ValueError, RecursionError):
+        return None
+
+
+@cache
+def _outline(ref_field: str) -> Any:
+    field = ("ref", ShortRef | None, None)
+    return msgspec.defstruct("Outline", [field], rename={"ref": ref_field}, gc=False)
+
+
 class Protocol:
     """One wire format. It translates and never acts; one instance serves all connections.
 
@@ -43,6 +75,9 @@ class Protocol:
     key_field: ClassVar[str] = "type"
     """What a frame calls the key of its route, for messages to people."""
 
+    ref_field: ClassVar[str | None] = None
+    """What a frame that is one object calls its ref, for refusals of frames that are too large."""
+
     has_built_in: ClassVar[bool] = True
     """Whether its clients know the built-in routes, such as HELLO and JOIN."""
 
@@ -52,6 +87,12 @@ class Protocol:
     refs_differ: ClassVar[bool] = True
     """Whether a ref in use cannot be used again. Otherwise it may be any value of JSON, and
     CANCEL finds none."""
+
+    max_waiting: ClassVar[int] = 64
+    """Messages that may wait behind the one being handled, where their handler does not say it.
+
+    Clients that know no answer 429 need more: they send at once what a page has kept.
+    """
 
     refuses_at_handshake: ClassVar[bool] = False
     """Whether who is refused always gets an HTTP 403, for these clients give up on nothing else."""
@@ -66,6 +107,14 @@ class Protocol:
         A `Ping` is answered at once, whatever waits, and reaches no route.
         """
         raise NotImplementedError
+
+    def outline(self, frame: Frame) -> Message:
+        """What the refusal of a frame answers that is too large to be decoded: its ref alone.
+
+        Without one where it is none that can be read quickly, for nobody is to pay for the rest.
+        """
+        told = None if self.ref_field is None else outline_of(frame, _outline(self.ref_field))
+        return Message(None, None, None if told is None else told.ref)
 
     def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame | None:
         """The terminal answer to a message."""

@@ -10,7 +10,7 @@ from ..encoding import decode_json, json_text
 from ..exceptions import SHOWN, InvalidFrame, LoginRequired, SocketError, UnknownKey
 from ..messages import Frame, Message, current_message
 from ..multiplexing import current_stream, key_in_stream
-from .base import Protocol, object_in
+from .base import Protocol, ShortRef, ShortText, object_in, outline_of
 
 NO_ACTION = "Unable to find action in message body."
 NOT_ALLOWED = "You do not have permission to perform this action."
@@ -28,6 +28,15 @@ class Request(Message):
     stream: str | None = None
     has_parts: bool = False
     """Whether a part of its answer was sent."""
+
+
+class Outline(msgspec.Struct, gc=False):
+    """What the refusal of a frame that is too large repeats, and where the frame has it."""
+
+    request_id: ShortRef | None = None
+    action: ShortText | None = None
+    stream: ShortText | None = None
+    payload: msgspec.Raw = msgspec.Raw()
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -51,6 +60,7 @@ class DCRF(Protocol):
     has_built_in = False
     has_streams = True
     refs_differ = False
+    max_waiting = 512
 
     def decode(self, frame: Frame) -> Request:
         content = object_in(frame)
@@ -69,6 +79,12 @@ class DCRF(Protocol):
         if stream is not None:
             key = key_in_stream(stream, key or "")
         return Request(key, content, ref, action=action, stream=stream)
+
+    def outline(self, frame: Frame) -> Request:
+        told, stream = outline_of(frame, Outline) or Outline(), None
+        if told.stream is not None and told.payload and told.action is None:
+            told, stream = outline_of(told.payload, Outline) or Outline(), told.stream
+        return Request(None, None, told.request_id, action=told.action, stream=stream)
 
     def reply(self, message: Message, data: Any, status: int, headers: Any) -> Frame:
         return _answer(message, [], data, status)

@@ -26,6 +26,7 @@ class Native(Protocol):
 
     subprotocol = "sockets.json"
     is_flat = True
+    ref_field = "ref"
 
     def key(self, name: str) -> str:
         return super().key(name).upper()

@@ -40,8 +40,10 @@ class Observable(Protocol):
 
     subprotocol = "sockets.observable"
     key_field = "route"
+    ref_field = "uuid"
     has_built_in = False
     refs_differ = False
+    max_waiting = 512
     refuses_at_handshake = True
 
     def key(self, name: str) -> str:

@@ -19,8 +19,10 @@ class ReplyKey(Protocol):
     """
 
     is_flat = True
+    ref_field = "reply_key"
     has_built_in = False
     refs_differ = False
+    max_waiting = 512
 
     def key(self, name: str) -> str:
         return name
