@@ -50,7 +50,7 @@ class Attributes:
     """Seconds that a message may take, where its route says nothing else."""
     max_frame_bytes: ClassVar[int] = 65536
     """Bytes of the largest frame."""
-    max_waiting: ClassVar[int] = 64
+    max_waiting: ClassVar[int] = Protocol.max_waiting
     """Messages that may wait behind the one being handled."""
     max_concurrent: ClassVar[int] = 16
     """Messages of concurrent routes that may run at once."""
@@ -117,6 +117,13 @@ def check_attribute(name: str, value: Any, where: str) -> None:
         return
     if not fits:
         raise DeclarationError(f"{where}.{name}: expected {expected}, got {value!r}")
+
+
+def room_for(protocols: Iterable[Protocol], max_waiting: int) -> int:
+    """How many messages may wait: what was set, else what the clients of any protocol need."""
+    if max_waiting != Attributes.max_waiting:
+        return max_waiting
+    return max(protocol.max_waiting for protocol in protocols)
 
 
 def attributes_of(handler: type) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from channels.consumer import get_handler_name
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, bind
-from .attributes import ATTRIBUTES, RouteLike, check_attribute
+from .attributes import ATTRIBUTES, RouteLike, check_attribute, room_for
 from .built_in import BUILT_IN, on_ping
 from .exceptions import DeclarationError, suggest
 from .functions import Function, is_generator, name_of, unwrap
@@ -29,6 +29,9 @@ NEVER_CALLED = {
     "encode_json": "give a protocol in `protocols`",
     "dispatch": "write a method named after the layer's event",
 }
+
+# A method in their place would be taken for what the connection's row is made of.
+OF_THE_ROW = frozenset({"id", "path", "row", "user_ip"})
 
 
 def group_rule(pattern: str | re.Pattern[str], function: Function) -> Route:
@@ -56,6 +59,8 @@ class Declaration:
         self._check_overrides()
         for name in ATTRIBUTES:
             check_attribute(name, getattr(handler, name), handler.__qualname__)
+        if "max_waiting" not in vars(handler):
+            handler.max_waiting = room_for(handler.protocols, handler.max_waiting)
         if not isinstance(handler.routes, tuple):
             handler.routes = tuple(handler.routes)  # a generator would be used up
         self.access = self._find_access()
@@ -124,9 +129,10 @@ class Declaration:
                 )
             if owner.__module__.partition(".")[0] == PACKAGE:
                 continue  # it knows what it replaces
-            for name in vars(owner):
+            for name, value in vars(owner).items():
                 private = name.startswith("_") and not name.startswith("__")
-                if private and name != "_declared" and hasattr(self._base, name):
+                taken = private and name != "_declared" and hasattr(self._base, name)
+                if taken or (name in OF_THE_ROW and callable(value)):
                     raise DeclarationError(
                         f"{owner.__qualname__}.{name} would replace a handler's own; rename it"
                     )

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, TypeVar, Unpack, overload
 
 from .arguments import DISCONNECT_WORDS, HOOK_WORDS, Words, bind
-from .attributes import DECORATED, attributes_of, check_attribute, comparable
+from .attributes import DECORATED, attributes_of, check_attribute, comparable, room_for
 from .declaration import group_rule
 from .exceptions import DeclarationError, suggest
 from .functions import name_of, unwrap
@@ -212,7 +212,10 @@ class SocketRouter:
         raise AttributeError(f"a SocketRouter has no attribute {name!r}; {suggest(name, known)}")
 
     def _value(self, name: str) -> Any:
-        return self._attributes.get(name, getattr(self._base, name, None))
+        value: Any = self._attributes.get(name, getattr(self._base, name, None))
+        if name == "max_waiting" and name not in self._attributes:
+            return room_for(self._value("protocols"), value)
+        return value
 
     def _key_for(self, function: Callable[..., Any]) -> str:
         protocol = self._value("protocols")[0]

@@ -257,6 +257,19 @@ async def test_what_is_built_in_stays_for_the_other_protocols_of_a_handler():
     await client.disconnect()
 
 
+async def test_it_may_be_asked_for_by_its_subprotocol():
+    class Page(View):
+        socket = SocketRouter(protocols=(Native(), wire))
+
+        @socket.route("find")
+        def find(socket, content):
+            return {"found": content["name"]}
+
+    async with client_of(Page.socket, subprotocols=["sockets.replykey"]) as client:
+        answer = await client.ask({"type": "find", "name": "ann", "reply_key": "r1"})
+        assert answer == {"key": "r1", "found": "ann"}
+
+
 async def test_who_must_log_in_is_closed_without_a_word():
     router = router_of(ok=lambda socket: {})
     router.login_required = True

@@ -7,10 +7,13 @@ import pytest
 from django.views import View
 
 from sockets import RoutedSocketHandler, SocketRouter
+from sockets.compat.original import Original
 from sockets.exceptions import DeclarationError
 from sockets.multiplexing import STREAM_END
 from sockets.protocols.dcrf import DCRF
 from sockets.protocols.native import Native
+from sockets.protocols.observable import Observable
+from sockets.protocols.replykey import ReplyKey
 
 from .clients import client_of
 
@@ -323,6 +326,35 @@ def test_attributes_are_the_handlers():
     assert (socket.max_waiting, socket.login_required) == (3, True)
     assert (socket.Handler.max_waiting, socket.Handler.login_required) == (3, True)
     assert RoutedSocketHandler.max_waiting != 3
+
+
+def test_so_many_messages_may_wait_as_the_clients_of_its_protocols_need():
+    assert (SocketRouter().max_waiting, SocketRouter().Handler.max_waiting) == (64, 64)
+    for protocol in (DCRF(), Observable(), ReplyKey(), Original()):
+        socket = SocketRouter(protocols=(Native(), protocol))
+        assert (socket.max_waiting, socket.Handler.max_waiting) == (512, 512)
+
+
+@pytest.mark.parametrize("number", [8, 64, 1000])
+def test_how_many_messages_may_wait_is_the_routers_to_say(number):
+    socket = SocketRouter(protocols=(DCRF(),), max_waiting=number)
+    assert (socket.max_waiting, socket.Handler.max_waiting) == (number, number)
+
+
+def test_how_many_messages_may_wait_is_a_base_classs_to_say():
+    class Base(RoutedSocketHandler):
+        max_waiting = 8
+
+    assert SocketRouter(Base, protocols=(DCRF(),)).Handler.max_waiting == 8
+
+
+def test_a_router_includes_another_whose_base_has_its_protocol():
+    class Base(RoutedSocketHandler):
+        protocols = (DCRF(),)
+
+    socket = SocketRouter(protocols=(DCRF(),))
+    socket.include(SocketRouter(Base), stream="books")
+    assert socket.Handler.max_waiting == Base.max_waiting == 512
 
 
 def test_attributes_left_alone_are_the_base_classs():

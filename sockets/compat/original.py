@@ -37,6 +37,7 @@ class Original(Native):
     client shows each to the user.
     """
 
+    max_waiting = 512
     frame = staticmethod(stamped)
     event = frame
 
@@ -73,7 +74,6 @@ class OriginalSocketHandler(RoutedSocketHandler):
     """
 
     protocols = (Original(),)
-    max_waiting = 512  # its clients send all they have at once, and know no 429
     routes = (("HELLO", "on_hello"),)
 
     def on_hello(self, content: Any = None) -> None:

@@ -56,6 +56,10 @@ class Protocol:
     refuses_at_handshake: ClassVar[bool] = False
     """Whether who is refused always gets an HTTP 403, for these clients give up on nothing else."""
 
+    max_waiting: ClassVar[int] = 64
+    """How many messages may wait, where the handler says nothing: more where clients send at once
+    all that a page has asked for, and know no 429."""
+
     def key(self, name: str) -> str:
         """The key of a route that was declared without one, from its function's name."""
         return name.removeprefix("on_")

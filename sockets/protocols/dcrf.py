@@ -51,6 +51,7 @@ class DCRF(Protocol):
     has_built_in = False
     has_streams = True
     refs_differ = False
+    max_waiting = 512
 
     def decode(self, frame: Frame) -> Request:
         content = object_in(frame)

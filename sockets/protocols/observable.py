@@ -43,6 +43,7 @@ class Observable(Protocol):
     has_built_in = False
     refs_differ = False
     refuses_at_handshake = True
+    max_waiting = 512
 
     def key(self, name: str) -> str:
         first, *others = name.removeprefix("on_").split("_")

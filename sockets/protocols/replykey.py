@@ -18,9 +18,11 @@ class ReplyKey(Protocol):
     `reply_key` is never answered, not even by an error.
     """
 
+    subprotocol = "sockets.replykey"
     is_flat = True
     has_built_in = False
     refs_differ = False
+    max_waiting = 512
 
     def key(self, name: str) -> str:
         return name
