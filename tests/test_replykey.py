@@ -50,6 +50,11 @@ def test_reply_keys_are_strings_and_integers(reply_key):
     assert decoded(type="find", reply_key=reply_key).ref == reply_key
 
 
+def test_half_of_a_character_does_not_cost_the_reply():
+    message = wire.decode(r'{"type": "say", "reply_key": "r1", "text": "cut: \ud83d"}')
+    assert (message.ref, message.content["text"]) == ("r1", "cut: \ufffd")
+
+
 def test_a_message_may_ask_for_no_reply():
     assert decoded(type="find").ref is None
     assert decoded(type="find", reply_key=None).ref is None
