@@ -12,13 +12,14 @@ from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.core.asgi import get_asgi_application as get_django_application
 from django.http import Http404
-from django.urls import URLPattern, re_path, resolve
+from django.urls import ResolverMatch, URLPattern, re_path, resolve
 from django.utils import translation
 
 from .brokers import make_broker
 from .exceptions import DeclarationError
 from .hub import connection
 from .mounts import find_router
+from .router import SocketRouter
 from .scope import Scope
 from .tokens import TicketMiddleware
 from .writer import Send
@@ -94,20 +95,28 @@ async def serve_view(scope: Scope, receive: Any, send: Send) -> None:
     prefixed = settings.USE_I18N and is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]
     language = translation.get_language_from_path(path) if prefixed else None
     with translation.override(language) if language else nullcontext():
-        try:
-            match = resolve(path)
-        except Http404:
-            match = None
-        router = find_router(getattr(match and match.func, "view_class", None))
-        if match is None or router is None:
+        # The client of django-channels-router puts a slash behind the path of any page.
+        found = find_socket(path) or find_socket(path.removesuffix("/"))
+        if found is None:
             await send({"type": "websocket.close", "code": 1000})
             return
+        match, router = found
         scope = {
             **scope,
             "url_route": {"args": match.args, "kwargs": match.kwargs},
             "view_initkwargs": getattr(match.func, "view_initkwargs", {}),
         }
         await router.Handler()(scope, receive, send)
+
+
+def find_socket(path: str) -> tuple[ResolverMatch, SocketRouter] | None:
+    """What a path resolves to, and the router of its view; None where either is missing."""
+    try:
+        match = resolve(path)
+    except Http404:
+        return None
+    router = find_router(getattr(match.func, "view_class", None))
+    return None if router is None else (match, router)
 
 
 async def serve_lifespan(scope: Scope, receive: Any, send: Send) -> None:

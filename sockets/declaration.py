@@ -30,6 +30,9 @@ NEVER_CALLED = {
     "dispatch": "write a method named after the layer's event",
 }
 
+# A method in their place would be taken for what the connection's row is made of.
+OF_THE_ROW = frozenset({"id", "path", "row", "user_ip"})
+
 
 def group_rule(pattern: str | re.Pattern[str], function: Function) -> Route:
     """The rule for the groups whose names match: who may join is the function's to say."""
@@ -124,9 +127,10 @@ class Declaration:
                 )
             if owner.__module__.partition(".")[0] == PACKAGE:
                 continue  # it knows what it replaces
-            for name in vars(owner):
+            for name, value in vars(owner).items():
                 private = name.startswith("_") and not name.startswith("__")
-                if private and name != "_declared" and hasattr(self._base, name):
+                taken = private and name != "_declared" and hasattr(self._base, name)
+                if taken or (name in OF_THE_ROW and callable(value)):
                     raise DeclarationError(
                         f"{owner.__qualname__}.{name} would replace a handler's own; rename it"
                     )

@@ -16,6 +16,23 @@ _FRACTION = re.compile(rb'\.\d{6}["Z+-]').search
 _DURATION = re.compile(rb"P(?:T\d|\d+D)").search
 _NOT_FINITE = re.compile(rb"\xcb(?:\x7f[\xf0-\xff]|\xff[\xf0-\xff])").search
 
+_ESCAPE = re.compile(r"\\(?:u(?:d[89ab]..\\ud[c-f]..|(d[89a-f]..))|.)", re.IGNORECASE | re.DOTALL)
+"""An escape in JSON, or two that are one character; what is matched is half of a character."""
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text says; halves of characters, as JavaScript may cut them, become U+FFFD.
+
+    Raises `ValueError` for what is no JSON.
+    """
+    try:
+        return decode_json(text)
+    except ValueError:
+        whole = _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], text)
+        if whole == text:
+            raise
+        return decode_json(whole)
+
 
 def json_text(content: Any) -> str:
     """The content as JSON text.

@@ -67,9 +67,11 @@ urlpatterns = [
     path("deep/", include(([path("<slug:table>/", Chair.as_view())], "deep"))),
     re_path(r"^private/(?P<table>\d+)/$", login_required(Table.as_view())),
     path("named/", Named.as_view()),
+    path("bench/<int:table>", Table.as_view()),
     path("plain/", View.as_view()),
     path("function/", function_view),
     *i18n_patterns(path("speech/", Speech.as_view())),
+    path("bench/<path:rest>", function_view),
 ]
 pytestmark = pytest.mark.urls(__name__)
 
@@ -103,7 +105,17 @@ async def test_the_router_may_have_any_name():
     await client.disconnect()
 
 
-@pytest.mark.parametrize("url", ["/nowhere/", "/plain/", "/function/", "/table/x/"])
+@pytest.mark.parametrize("url", ["/bench/7", "/bench/7/"])
+@pytest.mark.django_db(transaction=True)
+async def test_a_page_without_a_slash_at_its_end_has_its_socket_with_one_too(url):
+    client = await connected(url)
+    assert (await client.ask({"type": "WHERE", "ref": 1}))["data"][0] == 7
+    await client.disconnect()
+
+
+@pytest.mark.parametrize(
+    "url", ["/nowhere/", "/table/7", "/bench/7//", "/", "/plain/", "/function/", "/table/x/"]
+)
 @pytest.mark.django_db(transaction=True)
 async def test_a_path_without_a_socket_is_refused_without_a_traceback(url, caplog):
     assert await connected(url) is None

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import re
+import subprocess
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from websockets.exceptions import InvalidStatus
 
 from sockets.tokens import MAX_AGE
 
+from .node import FOLDER, find_node
 from .servers import ROOT, run, serving
 
 PAGE = (ROOT / "docs" / "coming-from-websocket-utils.md").read_text()
@@ -17,6 +20,8 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"(?:# |<!-- )(\S+)")
 SOURCES = {NAME.match(block)[1]: block for kind, block in BLOCKS if kind in ("python", "html")}
 OLD, NEW = (block.splitlines() for kind, block in BLOCKS if kind == "text")
+
+SCRIPT = "sockets/static/websocket_utils/WebSocketManager.js"
 
 SETTINGS = """
 INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "sockets", "kitchen"]
@@ -121,6 +126,59 @@ async def test_of_simultaneous_uses_of_a_token_one_is_admitted(server):
     token = await token_of(server, "ann")
     admitted = await asyncio.gather(*(opens(server, f"/kitchen/{token}", "ann") for _ in range(6)))
     assert sorted(admitted) == [False] * 5 + [True]
+
+
+async def test_the_script_of_the_page(server):
+    node, script = find_node(), str(ROOT / SCRIPT)
+    token, cookie = await token_of(server, "ann"), server.cookies["ann"]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [node, FOLDER / "websocket_manager.js", script, f"{server.origin}/kitchen/", token, cookie],
+        capture_output=True,
+        timeout=30,
+    )
+    assert not done.stderr, done.stderr
+    told = json.loads(done.stdout)
+    assert told["isManager"]  # though it was called without `new`
+    assert told["address"] == f"ws://127.0.0.1:{server.port}/kitchen/{token}"
+    assert told["replies"] == [
+        {"key": "reply-1", "price": 6.0},
+        {"key": "reply-2", "status": 404, "details": "We have no cake.", "success": False},
+    ]
+    assert told["ready"] == [{"key": "ready", "dish": "pie"}]
+    assert told["warnings"] == ['WebSocketManager: nobody listens for "ready"']
+    assert [message.get("reply_key") for message in told["sent"]] == [
+        "reply-1",
+        None,
+        "reply-2",
+        None,
+    ]
+
+
+def test_the_script_is_where_the_page_has_it():
+    assert "{% static 'websocket_utils/WebSocketManager.js' %}" in PAGE
+    assert finders.find("websocket_utils/WebSocketManager.js") == str(ROOT / SCRIPT)
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "opened"),
+    [
+        ("https://cafe.example/kitchen/", "null", "wss://cafe.example/kitchen/null"),
+        ("http://127.0.0.1:8000/kitchen/", '"t"', "ws://127.0.0.1:8000/kitchen/t"),
+        ("http://127.0.0.1:8000/kitchen/", "undefined", "ws://127.0.0.1:8000/kitchen/null"),
+    ],
+)
+def test_the_script_opens_a_socket_of_the_pages_host(address, token, opened):
+    program = f"""
+        globalThis.location = new URL({json.dumps(address)});
+        globalThis.WebSocket = class {{
+          constructor(address) {{ console.log(address); }}
+          addEventListener() {{}}
+        }};
+        new (require({json.dumps(str(ROOT / SCRIPT))}))("/kitchen/", {token});
+    """
+    done = subprocess.run([find_node(), "-e", program], capture_output=True, text=True, timeout=30)
+    assert (done.stdout.strip(), done.stderr) == (opened, "")
 
 
 @pytest.mark.parametrize("path", ["/counter/", "/counter/null"])

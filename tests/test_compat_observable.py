@@ -334,6 +334,54 @@ async def test_a_subclass_may_add_to_the_routes(consumer):
         assert await answer_of(Most, route, "Ada") == (payload, 200)
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+async def test_a_subclass_may_add_what_its_parents_routes_are_declared_in(kind):
+    class Parent(SocketRouterConsumer):
+        routes = kind([{"route": "first"}])
+
+        def on_first(self):
+            return {"payload": "first"}
+
+    class ByMethod(Parent):
+        @classmethod
+        def routes(cls):
+            return super().routes() + kind([{"route": "second"}])
+
+        def on_second(self):
+            return {"payload": "second"}
+
+    class ByProperty(Parent):
+        @property
+        def routes(self):
+            return super().routes + kind([{"route": "second"}])
+
+        on_second = ByMethod.on_second
+
+    class Behind(Parent):
+        routes = Parent.routes + kind([{"route": "second"}])
+
+        on_second = ByMethod.on_second
+
+    class Before(Parent):
+        routes = kind([{"route": "second"}]) + Parent.routes
+
+        on_second = ByMethod.on_second
+
+    for consumer in (ByMethod, ByProperty, Behind, Before):
+        for route in ("first", "second"):
+            assert await answer_of(consumer, route) == (route, 200)
+
+
+def test_what_the_consumer_itself_has_for_routes_is_an_empty_list():
+    assert SocketRouterConsumer.routes() == []
+
+
+def test_the_routes_of_a_class_stay_as_they_were_declared():
+    Page = type("Page", (Hello,), {"routes": [{"route": "sayHello"}]})
+    Page.routes().append({"route": "never"})
+    assert Page.routes() == [{"route": "sayHello"}]
+
+
 async def test_a_subclass_may_replace_the_routes():
     class Other(Hello):
         routes = ({"route": "other"},)

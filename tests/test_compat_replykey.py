@@ -449,6 +449,37 @@ async def test_receive_json_finds_the_methods_of_its_class_and_nothing_else(rece
     assert not caplog.records
 
 
+@pytest.mark.parametrize("name", ["join", "leave", "reply", "call", "state"])
+async def test_a_method_may_have_a_name_of_ours_that_channels_does_not_have(name, caplog):
+    class Page(Alive):
+        receive_json = looked_up
+
+    page = type("Page", (Page,), {name: lambda self, event: self.send_json({"key": name})})
+    async with client_of(page) as client:
+        assert await client.ask({"type": name}) == {"key": name}
+    page = type("Page", (Alive,), {name: auto_route(lambda self, event: {"room": event["room"]})})
+    async with client_of(page) as client:
+        assert await client.ask({"type": name, "room": 5, "reply_key": 1}) == {"key": 1, "room": 5}
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["close", "accept", "send", "default_route"])
+async def test_a_method_that_channels_has_stays_closed_though_it_is_overridden(name):
+    class Page(Alive):
+        receive_json = looked_up
+
+    page = type("Page", (Page,), {name: lambda self, *given: getattr(Consumer, name)(self, *given)})
+    async with client_of(page) as client:
+        assert await is_silent(client, {"type": name})
+        assert (await client.ask({"type": name, "reply_key": 1}))["status"] == 404
+
+
+@pytest.mark.parametrize("name", ["id", "path", "row", "user_ip"])
+def test_a_method_in_the_place_of_what_a_row_is_made_of_is_refused(name):
+    with pytest.raises(DeclarationError, match=f"Page.{name} would replace a handler's own"):
+        type("Page", (Alive,), {name: auto_route(lambda self, event: {})})
+
+
 async def test_receive_json_may_mean_by_type_what_it_likes():
     class Page(Alive):
         def receive_json(self, content, **kwargs):

@@ -91,6 +91,11 @@ def test_an_action_may_have_a_stream_and_a_payload_of_its_own():
     assert message.content == {"stream": "news", "payload": {"a": 1}}
 
 
+def test_half_of_a_character_does_not_cost_the_answer():
+    message = dcrf.decode(r'{"action": "say", "request_id": "a", "text": "cut: \ud83d"}')
+    assert (message.ref, message.content["text"]) == ("a", "cut: \ufffd")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", '"list"', "NaN", "[" * 100_000])
 def test_a_frame_that_is_no_object_is_refused(text):
     with pytest.raises(InvalidFrame, match="expected a JSON object"):

@@ -163,6 +163,17 @@ async def test_requests_wait_for_the_connection(serve):
             assert books == [EMMA, book]
 
 
+async def test_what_has_waited_may_come_all_at_once(serve):
+    """The client knows no 429 and asks nothing twice: a request that is refused is lost."""
+    port = free_port()
+    async with dcrf_client(f"ws://127.0.0.1:{port}/library/") as client:
+        rest = {"action": "rest", "seconds": 0.005}
+        asked = [client.start("request", "books", rest) for _ in range(200)]
+        assert (await client.event())["event"] == "close"
+        with serve(port):
+            assert await asyncio.wait_for(asyncio.gather(*asked), 30) == 200 * ["rested"]
+
+
 async def test_a_subscription_outlives_closed_connections_and_servers(serve):
     port = free_port()
     url = f"ws://127.0.0.1:{port}/library/"

@@ -67,6 +67,12 @@ def test_headers_are_an_object_always_and_a_payload_may_be_missing():
     assert decoded(route="a", uuid=1).headers == {}
 
 
+def test_half_of_a_character_does_not_cost_the_reply():
+    """JavaScript sends it where it has cut a text; Python's own JSON takes it."""
+    message = protocol.decode(r'{"route": "say", "uuid": "u1", "payload": "cut: \ud83d"}')
+    assert (message.ref, message.content) == ("u1", "cut: \ufffd")
+
+
 def test_a_ping_is_no_message():
     ping = decoded(**request("PING", {}, uuid="hb"))
     assert isinstance(ping, Ping)
@@ -80,7 +86,8 @@ def test_a_ping_is_no_message():
         ("", "expected a JSON object", ""),
         ("hi", "expected a JSON object", ""),
         ("[" * 60_000, "expected a JSON object", ""),
-        ('{"uuid": "\\ud800"}', "expected a JSON object", ""),
+        ('{"uuid": "\\ud800"}', "expected route to be a string", "\ufffd"),
+        ('{"uuid": "\\ud800}', "expected a JSON object", ""),
         ("[1]", "expected a JSON object, got a list", ""),
         ("null", "expected a JSON object, got null", ""),
         ('{"route": "a"}', "expected a uuid, got none", ""),

@@ -50,6 +50,11 @@ def test_reply_keys_are_strings_and_integers(reply_key):
     assert decoded(type="find", reply_key=reply_key).ref == reply_key
 
 
+def test_half_of_a_character_does_not_cost_the_reply():
+    message = wire.decode(r'{"type": "say", "reply_key": "r1", "text": "cut: \ud83d"}')
+    assert (message.ref, message.content["text"]) == ("r1", "cut: \ufffd")
+
+
 def test_a_message_may_ask_for_no_reply():
     assert decoded(type="find").ref is None
     assert decoded(type="find", reply_key=None).ref is None
@@ -261,6 +266,19 @@ async def test_what_is_built_in_stays_for_the_other_protocols_of_a_handler():
     await client.connect()
     assert (await client.ask({"type": "HELLO"}))["type"] == "GOT_HELLO"
     await client.disconnect()
+
+
+async def test_it_may_be_asked_for_by_its_subprotocol():
+    class Page(View):
+        socket = SocketRouter(protocols=(Native(), wire))
+
+        @socket.route("find")
+        def find(socket, content):
+            return {"found": content["name"]}
+
+    async with client_of(Page.socket, subprotocols=["sockets.replykey"]) as client:
+        answer = await client.ask({"type": "find", "name": "ann", "reply_key": "r1"})
+        assert answer == {"key": "r1", "found": "ann"}
 
 
 async def test_who_must_log_in_is_closed_without_a_word():

@@ -325,6 +325,19 @@ def test_attributes_are_the_handlers():
     assert RoutedSocketHandler.max_waiting != 3
 
 
+@pytest.mark.parametrize("number", [8, 64, 1000])
+def test_how_many_messages_may_wait_is_the_routers_to_say(number):
+    socket = SocketRouter(protocols=(DCRF(),), max_waiting=number)
+    assert (socket.max_waiting, socket.Handler.max_waiting) == (number, number)
+
+
+def test_how_many_messages_may_wait_is_a_base_classs_to_say():
+    class Base(RoutedSocketHandler):
+        max_waiting = 8
+
+    assert SocketRouter(Base, protocols=(DCRF(),)).Handler.max_waiting == 8
+
+
 def test_attributes_left_alone_are_the_base_classs():
     assert SocketRouter().timeout == RoutedSocketHandler.timeout
 

@@ -29,7 +29,7 @@ from rest_framework.relations import Hyperlink, PKOnlyObject
 from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.utils.serializer_helpers import ReturnDict, ReturnList
 
-from sockets.encoding import encode_json, json_text
+from sockets.encoding import encode_json, json_text, read_json
 from sockets.values import refine
 
 
@@ -431,3 +431,26 @@ def test_a_queryset_that_would_be_fetched_in_the_event_loop_is_refused():
 
 def test_bytes_of_json_are_its_text_in_utf_8():
     assert encode_json({"a": "h\xe9"}) == '{"a":"h\xe9"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        (r'"\ud83d"', "\ufffd"),
+        (r'"\uDE00."', "\ufffd."),
+        (r'"\ude00\ud83d"', "\ufffd\ufffd"),
+        (r'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
+        (r'["\\ud83d", "\ud83d\n", "\\\ud83d"]', [r"\ud83d", "\ufffd\n", "\\\ufffd"]),
+        (r'{"\ud83d": "\u00e9"}', {"\ufffd": "\u00e9"}),
+    ],
+)
+def test_halves_of_characters_are_read_as_such(text, content):
+    assert read_json(text) == content
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", r'"\ud83d', r'"\x"', r'"\ud83"', r'["\ud83d" 5]', '"\ud800"']
+)
+def test_what_is_no_json_is_not_read(text):
+    with pytest.raises(ValueError):
+        read_json(text)

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
@@ -80,13 +81,25 @@ def route_to_method_name(route: str) -> str:
     return "on_" + re.sub("([a-z])([A-Z])", r"\1_\2", route).lower()
 
 
+Declared = list[Any] | tuple[Any, ...]
+
+
 class RouteList(tuple[Any, ...]):
-    """The routes of a consumer class; called, it returns them as they were declared."""
+    """The routes of a consumer class, to which a subclass may add lists.
 
-    declared: tuple[Any, ...] = ()
+    Called, it returns them as they were declared, in what they were declared in.
+    """
 
-    def __call__(self) -> tuple[Any, ...]:
-        return self.declared
+    declared: Declared = ()
+
+    def __call__(self) -> Declared:
+        return copy(self.declared) or []
+
+    def __add__(self, others: Iterable[Any]) -> Any:
+        return (*self, *others)
+
+    def __radd__(self, others: Iterable[Any]) -> Any:
+        return (*others, *self)
 
     def setter(self, function: Function) -> "Setter":
         """Mark a method that sets `self._routes`; it is called once, with the class."""
@@ -109,7 +122,7 @@ class SocketRouterConsumer(AcceptingHandler):
     routes: ClassVar[Any] = RouteList()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        declared = tuple(_declared_by(cls))
+        declared = _declared_by(cls)
         cls.routes = RouteList(_routes_of(cls, declared))
         cls.routes.declared = declared
         super().__init_subclass__(**kwargs)
@@ -130,7 +143,7 @@ class MissingMethod:
         raise NotImplementedError(f"expected a method {name_of(self)}, got none; write it")
 
 
-def _declared_by(cls: type[SocketRouterConsumer]) -> Iterable[Any]:
+def _declared_by(cls: type[SocketRouterConsumer]) -> Declared:
     """The routes of a class as it declares them, or the one that it inherits them from."""
     owners = (owner for owner in cls.__mro__ if {"routes", "_routes"} & vars(owner).keys())
     own = vars(next(owners))
@@ -139,12 +152,14 @@ def _declared_by(cls: type[SocketRouterConsumer]) -> Iterable[Any]:
         return given.declared
     if isinstance(given, classmethod):
         given = cls.routes()
+    elif isinstance(given, property) and given.fget is not None:
+        given = given.fget(cls)
     elif isinstance(given, Setter):
         given.function(cls, ())
         given = vars(cls).get("_routes")
     if not isinstance(given, Iterable) or isinstance(given, str | Mapping):
         raise DeclarationError(f"{name_of(cls)}.routes: expected a list of routes, got {given!r}")
-    return given
+    return tuple(given) if isinstance(given, tuple) else list(given)
 
 
 def _routes_of(cls: type[SocketRouterConsumer], declared: Iterable[Any]) -> list[Any]:

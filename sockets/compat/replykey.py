@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
+from channels.generic.websocket import JsonWebsocketConsumer
 
 from .. import tokens
 from ..arguments import start_of
@@ -73,8 +74,6 @@ class Consumer(AcceptingHandler):
             cls._method_routes = ()
             cls.default_route = _default_route(cls.receive_json)  # type: ignore[method-assign]
         cls.routes = (*cls._method_routes, *given)
-        if "disconnect" in vars(cls):
-            cls.disconnect = _with_code(cls.disconnect)  # type: ignore[method-assign]
         super().__init_subclass__(**kwargs)
 
     def receive_json(self, content: Any, **kwargs: Any) -> Any:
@@ -113,17 +112,7 @@ def _may_be_named(consumer: Consumer, name: str) -> bool:
         found = inspect.getattr_static(consumer, name)
     except AttributeError:
         return True  # it finds nothing, or means something else by it
-    if isinstance(found, ClientMethod):
+    if name in LIFE_CYCLE or isinstance(found, ClientMethod):
         return name not in LIFE_CYCLE
-    own = inspect.isfunction(found) and not hasattr(Consumer, name)
-    return own and not name.startswith("_")
-
-
-def _with_code(disconnect: Function) -> Function:
-    """The hook of a class, which Channels gives the code by its place and not by name."""
-
-    def with_code(consumer: Any, code: int) -> Any:
-        return disconnect(consumer, code)
-
-    with_code.__module__, with_code.__qualname__ = disconnect.__module__, disconnect.__qualname__
-    return with_code
+    is_own = inspect.isfunction(found) and found is not inspect.getattr_static(Consumer, name, None)
+    return is_own and not hasattr(JsonWebsocketConsumer, name) and not name.startswith("_")

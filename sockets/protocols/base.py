@@ -1,5 +1,6 @@
 """What a protocol is: a translation between frames on the wire and messages."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -18,12 +19,12 @@ ShortRef = ShortText | int
 T = TypeVar("T")
 
 
-def object_in(frame: Frame) -> dict[str, Any]:
+def object_in(frame: Frame, read: Callable[[str], Any] = decode_json) -> dict[str, Any]:
     """The JSON object in a text frame; raises `InvalidFrame` that tells what is there instead."""
     if type(frame) is not str:
         raise InvalidFrame(f"expected a JSON text frame, got {len(frame)} bytes.")
     try:
-        content = decode_json(frame)
+        content = read(frame)
     except (ValueError, RecursionError) as fault:
         # msgspec's own errors and UnicodeEncodeError are ValueErrors.
         raise InvalidFrame(f"expected a JSON object: {fault}.") from None

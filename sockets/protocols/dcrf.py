@@ -6,7 +6,7 @@ import msgspec
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import Http404
 
-from ..encoding import decode_json, json_text
+from ..encoding import decode_json, json_text, read_json
 from ..exceptions import SHOWN, InvalidFrame, LoginRequired, SocketError, UnknownKey
 from ..messages import Frame, Message, current_message
 from ..multiplexing import current_stream, key_in_stream
@@ -63,7 +63,7 @@ class DCRF(Protocol):
     max_waiting = 512
 
     def decode(self, frame: Frame) -> Request:
-        content = object_in(frame)
+        content = object_in(frame, read_json)
         stream = content.get("stream")
         if type(stream) is str and "payload" in content and "action" not in content:
             payload = content["payload"]

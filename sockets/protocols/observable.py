@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ..encoding import decode_json, json_text
+from ..encoding import decode_json, json_text, read_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import Frame, Message, Ping
 from .base import Protocol, kind_of, object_in
@@ -52,7 +52,7 @@ class Observable(Protocol):
 
     def decode(self, frame: Frame) -> Message | Ping:
         try:
-            content = object_in(frame)
+            content = object_in(frame, read_json)
         except InvalidFrame as fault:
             fault.ref = ""
             raise

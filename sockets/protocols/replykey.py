@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from ..encoding import decode_json, json_text
+from ..encoding import decode_json, json_text, read_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import Frame, Message, Ref
 from .base import Protocol, kind_of, object_in
@@ -18,6 +18,7 @@ class ReplyKey(Protocol):
     `reply_key` is never answered, not even by an error.
     """
 
+    subprotocol = "sockets.replykey"
     is_flat = True
     ref_field = "reply_key"
     has_built_in = False
@@ -28,7 +29,7 @@ class ReplyKey(Protocol):
         return name
 
     def decode(self, frame: Frame) -> Message:
-        content = object_in(frame)
+        content = object_in(frame, read_json)
         key, ref = content.get("type"), content.get("reply_key")
         if type(ref) is not str and type(ref) is not int and ref is not None:
             raise InvalidFrame(

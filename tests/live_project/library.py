@@ -1,5 +1,6 @@
 """Books over the wire of Django Channels REST framework: routes by hand, alone and in streams."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,12 @@ async def unsubscribe_instance(socket, ref):
 @shelf.route
 async def drop(socket):
     await socket.close(4500)
+
+
+@shelf.route
+def rest(socket, *, seconds: float):
+    time.sleep(seconds)
+    return "rested"
 
 
 @shelf.route
