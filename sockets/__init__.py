@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from .exceptions import CloseCode as CloseCode
     from .exceptions import Disconnected as Disconnected
     from .exceptions import SocketError as SocketError
-    from .exceptions import StatusCodes as StatusCodes
     from .handlers import RoutedSocketHandler as RoutedSocketHandler
     from .messages import Message as Message
     from .messages import Reply as Reply
     from .router import SocketRouter as SocketRouter
     from .routes import Route as Route
+    from .statuses import StatusCodes as StatusCodes
 
 # Django imports this package before models may be loaded, so its names are found when asked for.
 _MODULES = {
@@ -28,7 +28,7 @@ _MODULES = {
     "RoutedSocketHandler": "handlers",
     "SocketError": "exceptions",
     "SocketRouter": "router",
-    "StatusCodes": "exceptions",
+    "StatusCodes": "statuses",
 }
 
 __all__ = list(_MODULES)

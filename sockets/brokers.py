@@ -53,7 +53,10 @@ class LocalBroker:
         """
 
     def publish(self, addresses: Collection[str], text: str) -> Awaitable[None]:
-        """Send a line of text to each address; awaiting the result waits until it was taken."""
+        """Send a line of text to each address; awaiting the result waits until it was taken.
+
+        Nobody waits for what takes nothing, again and again.
+        """
         return DONE
 
     async def stop(self) -> None:
@@ -83,6 +86,8 @@ class Broker(LocalBroker):
         self._waiting: list[Waiting] = []
         self._number = self._size = 0
         self._taken: asyncio.Future[None] | None = None
+        self._failing = False
+        """Whether the carrier has not taken the latest batch: nobody waits for it meanwhile."""
         self._publishing: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
@@ -113,7 +118,8 @@ class Broker(LocalBroker):
         if refused:
             self._lose(len(lines), "it was left" if self._stopped else "it is too slow")
             return DONE
-        return self._send_soon()
+        taken = self._send_soon()
+        return DONE if self._failing else taken
 
     async def stop(self) -> None:
         if self._stopped:
@@ -197,7 +203,9 @@ class Broker(LocalBroker):
                     # Its connection may have been closed while it was idle. Where it was taken
                     # all the same, the second one's numbers are no news.
                     await self._carrier.send(address, text)
+            self._failing = False
         except Exception as fault:
+            self._failing = True
             self._lose(len(batch.texts), _name_of(fault))
         self._number -= len(batch.texts)
         self._size -= sum(map(len, batch.texts))

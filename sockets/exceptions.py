@@ -27,25 +27,9 @@ from difflib import get_close_matches
 from enum import IntEnum
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-
-if TYPE_CHECKING:
-    StatusCodes = HTTPStatus
-else:
-    # Names that only newer Pythons give to these codes (RFC 9110).
-    _RENAMED = {
-        "CONTENT_TOO_LARGE": 413,
-        "URI_TOO_LONG": 414,
-        "RANGE_NOT_SATISFIABLE": 416,
-        "UNPROCESSABLE_CONTENT": 422,
-    }
-    StatusCodes = (
-        HTTPStatus
-        if _RENAMED.keys() <= HTTPStatus.__members__.keys()
-        else IntEnum("StatusCodes", {**HTTPStatus.__members__, **_RENAMED}, module=__name__)
-    )
 
 
 class CloseCode(IntEnum):

@@ -10,6 +10,7 @@ from sockets.brokers import EVERYONE, Broker, LocalBroker, make_broker
 from sockets.exceptions import DeclarationError
 from sockets.hub import Hub
 from sockets.senders import Sender, send, stop_sender
+from sockets.sync import DONE
 
 from .channel_layers import (
     KINDS,
@@ -169,6 +170,21 @@ async def test_what_waits_for_a_slow_layer_is_bounded_and_the_rest_counted(
         await mouth.publish([EVERYONE], "later")
         await until(lambda: here.texts[-1] == "later", PATIENCE)
     assert mouth.lost == 39
+
+
+async def test_only_the_first_wait_for_a_layer_that_hangs(name, monkeypatch):
+    monkeypatch.setattr(brokers, "TIMEOUT", 0.1)
+    async with hearing(HERE) as here, sending() as mouth:
+        await mouth.publish([EVERYONE], "opens a connection")
+        mouth.may_send.clear()
+        first = mouth.publish([EVERYONE], "one")
+        assert first is not DONE
+        await first
+        assert mouth.publish([EVERYONE], "two") is DONE
+        mouth.may_send.set()
+        await until(lambda: here.texts[-1:] == ["two"], PATIENCE)
+        await until(lambda: mouth.publish([EVERYONE], "three") is not DONE, PATIENCE)
+        assert mouth.lost == 1
 
 
 # Numbers

@@ -26,7 +26,6 @@ from sockets.exceptions import (
     LanesBusy,
     LoginRequired,
     SocketError,
-    StatusCodes,
     TimedOut,
     TooManyMessages,
     UnknownKey,
@@ -61,7 +60,7 @@ def test_each_refusal_has_its_status(refusal, status):
 
 
 def test_a_handler_may_choose_the_status():
-    error = SocketError("Pay first.", status=StatusCodes.PAYMENT_REQUIRED)
+    error = SocketError("Pay first.", status=HTTPStatus.PAYMENT_REQUIRED)
     assert error.status == 402
     assert type(error.status) is int
 
@@ -137,17 +136,6 @@ def test_our_close_codes_are_private_ones_and_none_is_1008_or_1011():
     ours = set(CloseCode) - {CloseCode.NORMAL, CloseCode.ABNORMAL}
     assert all(4000 <= code <= 4999 for code in ours)
     assert {CloseCode.LOG_IN, CloseCode.LEAVING} == {4401, 4512}
-
-
-def test_status_codes_are_the_http_status_and_the_names_of_newer_pythons():
-    for status in HTTPStatus:
-        assert StatusCodes[status.name] == status
-    assert StatusCodes.CONTENT_TOO_LARGE == 413
-    assert StatusCodes.URI_TOO_LONG == 414
-    assert StatusCodes.RANGE_NOT_SATISFIABLE == 416
-    assert StatusCodes.UNPROCESSABLE_CONTENT == 422
-    assert StatusCodes(404) is StatusCodes.NOT_FOUND
-    assert sockets.StatusCodes is StatusCodes
 
 
 # Suggestions

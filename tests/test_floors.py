@@ -9,7 +9,7 @@ import pytest
 import sockets
 
 FLOORS = {
-    0: "exceptions messages conf values encoding faults functions signals",
+    0: "exceptions statuses messages conf values encoding faults functions signals",
     1: "sync lanes share lane backlog writer outbox fanout window answers calls streams hooks "
     "strikes sessions geoip layers violations forms pydantic_models schemas patterns arguments "
     "content permissions guards stages multiplexing pipeline routes consumer timeouts mailbox "

@@ -11,19 +11,13 @@ import time
 
 import msgspec
 from django.urls import path
+from django.utils.module_loading import import_string
 from django.views import View
 
 from sockets import SocketRouter, groups
-from sockets.asgi import get_asgi_application
 from sockets.brokers import make_broker
-from sockets.compat.original import Original
 from sockets.hub import Hub
 from sockets.models import Socket
-from sockets.protocols.base import Protocol
-from sockets.protocols.dcrf import DCRF
-from sockets.protocols.native import Native
-from sockets.protocols.observable import Observable
-from sockets.protocols.replykey import ReplyKey
 
 from ..project.mounting import mount
 from . import GROUP, NAP, ROUTES, option, work
@@ -34,18 +28,20 @@ class Payload(msgspec.Struct):
     n: int
 
 
-PROTOCOLS: dict[str, Protocol] = {
-    "native": Native(),
-    "observable": Observable(),
-    "dcrf": DCRF(),
-    "replykey": ReplyKey(),
-    "original": Original(),
+PROTOCOLS = {
+    "native": "sockets.protocols.native.Native",
+    "observable": "sockets.protocols.observable.Observable",
+    "dcrf": "sockets.protocols.dcrf.DCRF",
+    "replykey": "sockets.protocols.replykey.ReplyKey",
+    "original": "sockets.compat.original.Original",
 }
+"""Where each is, to be imported by who speaks it only."""
 
 
 class Echo(View):
     socket = SocketRouter(
-        tracked=bool(option("rows")), protocols=(PROTOCOLS[option("protocol", "native")],)
+        tracked=bool(option("rows")),
+        protocols=(import_string(PROTOCOLS[option("protocol", "native")])(),),
     )
 
     for number in range(int(option("regexes", "0"))):
@@ -119,6 +115,8 @@ urlpatterns = [path("ws/", Echo.as_view()), path("fan/", Fan.as_view())]
 
 make_broker()  # one that cannot work shows now, not with the first client
 if option("session"):
+    from sockets.asgi import get_asgi_application
+
     application = get_asgi_application()
 else:
     application = mount(ws=Echo.socket.Handler.as_asgi(), fan=Fan.socket.Handler.as_asgi())

@@ -9,11 +9,11 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
 
 from ..exceptions import DeclarationError, suggest
-from ..exceptions import StatusCodes as Codes
 from ..functions import Function, is_generator, name_of
 from ..protocols.observable import Observable
 from ..routes import Route
 from ..stages import FUNCTIONS
+from ..statuses import StatusCodes as Codes
 from .connecting import AcceptingHandler
 from .observable_functions import HandlerArg, adapt_method, adapt_stage
 
