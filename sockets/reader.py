@@ -78,7 +78,7 @@ class Reader:
                 await asyncio.sleep(0)  # others' turn, and the worker's before one is refused
                 left = max(1, self._turn - len(waiting))
             left -= 1
-            event = frame = steps = None  # an idle client keeps nothing alive
+            event = frame = ref = steps = None  # an idle client keeps nothing alive
             message: Any = None
             event = await receive()
             if event["type"] == "websocket.disconnect":
@@ -118,8 +118,10 @@ class Reader:
         return None
 
     def _go_on(self, opening: Opening | None = None) -> None:
-        self._task = start_in(self._mailbox.context, self._read(opening))
-        self._task.add_done_callback(self._end)
+        context = self._mailbox.context
+        self._task = start_in(context, self._read(opening))
+        # In no copy of the context, which would keep the message that is handled in it now.
+        self._task.add_done_callback(self._end, context=context)
 
     def _end(self, task: "asyncio.Task[Event | None]") -> None:
         if task is not self._task:

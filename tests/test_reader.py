@@ -11,6 +11,8 @@ from django.contrib.auth.models import AnonymousUser
 
 from sockets import CloseCode, RoutedSocketHandler
 from sockets.exceptions import LoginRequired
+from sockets.messages import Message
+from sockets.protocols.native import Native
 
 from .clients import Server, client_of
 from .conftest import until
@@ -149,6 +151,46 @@ async def test_a_handlers_task_may_be_cancelled_after_it():
             assert (await client.ask({"type": "QUICK", "ref": 1}))["data"] == "quick"
             tasks[-1].cancel()
             await asyncio.sleep(0.01)
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("key", ["QUICK", "NAME", "THREAD", "PARTS", "TIME_SYNC", "NONE"])
+async def test_an_idle_client_keeps_nothing_of_its_messages_alive(key):
+    messages = []
+
+    class Watchable(Message, weakref=True):
+        """A message that tells when it is gone."""
+
+    class Keeping(Native):
+        def decode(self, frame):
+            message = super().decode(frame)
+            watchable = Watchable(message.key, message.content, message.ref)
+            messages.append(weakref.ref(watchable))
+            return watchable
+
+    class Kept(Watched):
+        protocols = (Keeping(),)
+
+        def on_thread(self):
+            return "thread"
+
+        async def on_parts(self):
+            yield "part"
+
+        routes = (*Watched.routes, ("THREAD", "on_thread"), ("PARTS", "on_parts"))
+
+    server = await opened(Kept())
+    gc.collect()
+    gc.disable()
+    try:
+        server.put({"type": "QUICK", "ref": 1}, {"type": key, "ref": 2})
+        await until(lambda: len(messages) == 2 and not any(message() for message in messages))
+    finally:
+        gc.enable()
+    server.leave()
+    await server.application
 
 
 # However it ends
