@@ -27,7 +27,9 @@ class Reader:
     needed for work, and none reads again.
     """
 
-    __slots__ = ("_gone", "_mailbox", "_receive", "_socket", "_stopped", "_task", "_turn")
+    __slots__ = (
+        *("_gone", "_mailbox", "_opening", "_receive", "_socket", "_stopped", "_task", "_turn"),
+    )
 
     def __init__(
         self,
@@ -50,25 +52,26 @@ class Reader:
         Awaiting the result waits for the event of the client's end, or None where reading was
         stopped. It raises what `receive` did.
         """
+        self._opening: Opening | None = opening
         self._gone: asyncio.Future[Event | None] = asyncio.get_running_loop().create_future()
-        self._go_on(opening)
+        self._go_on()
         return self._gone
 
     def stop(self) -> None:
         """Take in nothing more."""
         self._stopped = True
-        self._socket = None  # no cycle is left to the garbage collector
+        self._socket = self._opening = None  # no cycle is left to the garbage collector
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
-    async def _read(self, opening: Opening | None = None) -> Event | None:
+    async def _read(self) -> Event | None:
         """Read until something has to wait, then have another task read, and see to it."""
         mailbox, receive, socket = self._mailbox, self._receive, self._socket
         if socket is None:
             return None
-        if opening is not None:
-            mailbox.open(opening)
-            del opening  # this frame lives as long as the connection, mostly
+        if self._opening is not None:
+            mailbox.open(self._opening)
+            self._opening = None
         # What follows is the path of nearly every message, so it spares each call that it can.
         protocol, open_refs, handle = socket._protocol, socket._answers.open, mailbox.handle
         found, surely_small = socket._route_table.found, socket.max_frame_bytes // MOST_BYTES
@@ -117,9 +120,9 @@ class Reader:
             await mailbox.work()
         return None
 
-    def _go_on(self, opening: Opening | None = None) -> None:
+    def _go_on(self) -> None:
         context = self._mailbox.context
-        self._task = start_in(context, self._read(opening))
+        self._task = start_in(context, self._read())
         # In no copy of the context, which would keep the message that is handled in it now.
         self._task.add_done_callback(self._end, context=context)
 

@@ -153,6 +153,23 @@ async def test_a_handlers_task_may_be_cancelled_after_it():
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("steps", range(10))
+async def test_tasks_cancelled_while_the_connection_begins_are_not_its_end(steps, caplog):
+    others = asyncio.all_tasks()
+    socket = Watched()
+    server = Server(socket)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    cancel_all_but({*others, server.application})
+    server.put({"type": "QUICK", "ref": 1})
+    await until(lambda: server.frames)
+    assert server.frames[0]["data"] == "quick"
+    server.leave()
+    await server.application
+    assert socket.seen == [1001]
+    assert not caplog.records
+
+
 # What is kept
 
 
