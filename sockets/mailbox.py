@@ -134,7 +134,7 @@ class Mailbox:
             self._worker = start_in(self.context, self._work_on())
         else:
             self._worker = None
-            self.free = self._opened
+            self.free = self._opened and not self.waiting
 
     def _is_cancelled(self) -> bool:
         return self._worker is not None and self._worker.cancelling() > 0

@@ -105,6 +105,7 @@ class Reader:
                 continue
             if route.concurrent or not mailbox.free:
                 socket._post(message, route)
+                left = min(left, self._turn - len(waiting)) - 1  # the sooner the more wait
                 continue
             if not mailbox.watched:
                 mailbox.watch()

@@ -7,7 +7,7 @@ import time
 import pytest
 from django.utils import translation
 
-from sockets import RoutedSocketHandler, SocketRouter
+from sockets import Route, RoutedSocketHandler, SocketRouter
 from sockets.protocols.dcrf import DCRF
 from sockets.protocols.native import Native
 
@@ -126,6 +126,54 @@ async def test_of_a_burst_behind_a_message_that_waits_just_as_many_are_kept():
     assert [frame["ref"] for frame in server.frames[-5:]] == [0, 1, 2, 3, 4]
     server.leave()
     await server.application
+
+
+async def test_events_of_the_layer_that_fill_the_mailbox_cost_no_frame_its_place():
+    class Busy(RoutedSocketHandler):
+        max_waiting = 8
+
+        async def on_next(self):
+            return "next"
+
+        routes = (("NEXT", "on_next"),)
+
+    event = Route.of("EVENT", Busy.on_next)
+    socket = Busy()
+    server = Server(socket)
+    await until(lambda: server.sent)
+    server.put(*[{"type": "NEXT", "ref": n} for n in range(6)])
+    assert all(socket._post_event({}, event) for _ in range(6))  # before any has its turn
+    await until(lambda: len(server.frames) == 6)
+    assert [frame["status"] for frame in server.frames] == [200] * 6
+    server.leave()
+    await server.application
+
+
+async def test_nothing_overtakes_what_waits_while_the_connection_ends():
+    class Ending(RoutedSocketHandler):
+        async def on_end(self):
+            await gate.wait()
+            server.put({"type": "LATER"})
+            asyncio.current_task().cancel()
+            server.application.cancel()
+
+        async def on_next(self):
+            order.append("next")
+
+        async def on_later(self):
+            order.append("later")
+
+        routes = (("END", "on_end"), ("NEXT", "on_next"), ("LATER", "on_later"))
+
+    order = []
+    gate = asyncio.Event()
+    server = Server(Ending())
+    server.put({"type": "END"}, {"type": "NEXT"})
+    await until(lambda: server.events.empty())
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await server.application
+    assert order == []
 
 
 @pytest.mark.parametrize(
