@@ -78,8 +78,10 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             self._prepare(lane, receive)
             event: Event | None = None
             try:
-                await receive()  # what asks for the connection
-                if needs_ticket(self):
+                first = await receive()  # what asks for the connection
+                if first["type"] == "websocket.disconnect":
+                    event = first
+                elif needs_ticket(self):
                     event = await take_ticket(self, receive)
                 if event is None:
                     event = await self._reader.begin(partial(let_in, self))

@@ -213,8 +213,18 @@ async def test_an_idle_client_keeps_nothing_of_its_messages_alive(key):
 # However it ends
 
 
+async def test_a_client_that_is_gone_before_it_asks_for_the_connection_reaches_no_hook():
+    socket = Watched()
+    server = Server(socket)
+    server.events.get_nowait()
+    server.leave()
+    async with asyncio.timeout(3):
+        await server.application
+    assert server.sent == socket.seen == []
+
+
 @pytest.mark.parametrize("steps", range(14))
-@pytest.mark.parametrize("state", ["ticket", "opening", "waiting", "idle"])
+@pytest.mark.parametrize("state", ["asking", "ticket", "opening", "waiting", "idle"])
 def test_a_loop_that_ends_at_any_step_ends_all_and_says_nothing(state, steps, caplog):
     class Opening(Watched):
         login_required = state == "ticket"
@@ -230,7 +240,9 @@ def test_a_loop_that_ends_at_any_step_ends_all_and_says_nothing(state, steps, ca
 
     async def serve():
         server = Server(socket, ticket=None, user=AnonymousUser())
-        if state != "ticket":
+        if state == "asking":
+            server.events.get_nowait()
+        elif state != "ticket":
             server.put({"type": "WAIT" if state == "waiting" else "QUICK"})
         for _ in range(steps):
             await asyncio.sleep(0)
