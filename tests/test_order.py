@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import sys
 import time
 from contextlib import suppress
 from contextvars import ContextVar
@@ -204,7 +205,16 @@ class Schedule:
             assert socket.ended[-1] == "connection"
 
 
-@pytest.mark.parametrize("tasks", ["asyncio", "uvloop", "tasks in Python"])
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        *("asyncio", "uvloop", "tasks in Python"),
+        pytest.param(
+            "eager tasks",
+            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="they are of Python 3.12"),
+        ),
+    ],
+)
 def test_every_message_is_handled_in_turn_and_answered_once_until_the_end(
     tasks, monkeypatch, caplog
 ):
@@ -216,6 +226,8 @@ def test_every_message_is_handled_in_turn_and_answered_once_until_the_end(
     for seed in range(first, first + SCHEDULES):
         schedule = Schedule(seed)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
+            if tasks == "eager tasks":
+                runner.get_loop().set_task_factory(asyncio.eager_task_factory)
             runner.run(schedule.run())
         try:
             schedule.check()
