@@ -28,7 +28,7 @@ logger = logging.getLogger("sockets")
 class Mailbox:
     """Runs one connection's jobs: in the order of their arrival, or beside one another.
 
-    The task that reads the client's frames runs the ordered ones itself, as they are posted, for
+    While it is `free` the task that reads the client's frames runs the ordered ones itself, for
     as far as they need not wait. When one does it is `stalled`: another task must then read on,
     and this one `work` until nothing waits. So there is at most one worker, and while there is
     one, jobs are kept for it. Concurrent jobs have a task and a lane of their own each.
@@ -58,7 +58,7 @@ class Mailbox:
         # No deque, which takes 760 bytes where nothing waits: `max_waiting` is small.
         self.waiting: list[Job] = []
         self.free = False
-        """Whether a job need not be posted, but may be run: it was opened, and nobody works."""
+        """Whether a job need not be posted, but may be run: it was opened, and nothing waits."""
         self.watched = False
         self.stopping = False
         self.lanes = lanes
