@@ -27,7 +27,7 @@ from .hub import connection
 from .lane import Lane, lane_of
 from .layers import LayerEvents
 from .mailbox import Mailbox
-from .messages import Answer, Frame, Message, Ping, Ref, answer_of, current_message
+from .messages import Answer, Frame, Message, Ping, Ref, answer_of, set_message
 from .reader import Reader
 from .routes import Route
 from .scope import Scope
@@ -182,9 +182,10 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
     async def _handle(self, message: Message, route: Route) -> None:
         if self._closed is not None:
             return  # the message before this one closed, and the reader is yet to notice
-        current_message.set(message)
+        set_message(message)
+        call = route.call  # a field: `route.call(...)` would look for a method first
         try:
-            value = await route.call(self, message)
+            value = await call(self, message)
             if self._session_changes and type(value) not in STREAMS:
                 await self._save_session()
             if type(value) is dict:
