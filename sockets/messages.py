@@ -102,5 +102,6 @@ def check_status(status: Any) -> int:
 
 
 current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)
-"""The message that this task or thread is handling."""set_message = current_message.set
+"""The message that this task or thread is handling."""
+set_message = current_message.set
 """Bound once: to look it up for each message costs more than to set it."""
