@@ -1,6 +1,7 @@
 """What the whole suite shares."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,6 +12,33 @@ from django.test import SimpleTestCase
 
 from sockets import RoutedSocketHandler
 from sockets.hub import Hub
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--with-database", action="store_true", help="only tests that have one")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, where it is asked for, the tests that are the same on every database."""
+    if config.getoption("--with-database"):
+        without = [item for item in items if not has_database(item)]
+        config.hook.pytest_deselected(items=without)
+        items[:] = filter(has_database, items)
+
+
+def has_database(item: pytest.Item) -> bool:
+    return bool(
+        item.get_closest_marker("django_db")
+        or item.get_closest_marker("tracked")
+        or {"transactional_db", "django_db_setup"}.intersection(item.fixturenames)
+        or issubclass(item.cls or object, SimpleTestCase)
+    )
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections pass over all modules and tests: many of the tests ask for one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +55,7 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def rows_where_a_test_has_a_database(request, monkeypatch) -> None:
     """Connections of tests without a database are not tracked."""
-    has_database = (
-        request.node.get_closest_marker("django_db")
-        or request.node.get_closest_marker("tracked")
-        or "transactional_db" in request.fixturenames
-        or issubclass(request.cls or object, SimpleTestCase)
-    )
-    if not has_database:
+    if not has_database(request.node):
         monkeypatch.setattr(RoutedSocketHandler, "tracked", False)
 
 

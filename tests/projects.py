@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import redis
 
-from .servers import Server, run, serving
+from .servers import Server, live_database, live_settings, run, serving
 from .test_databases import connect_to_postgresql
 
 REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
@@ -29,8 +29,7 @@ class Site:
         self.prefix = f"{uuid.uuid4().hex}:"
         self._folder = folder
         self._variables = {
-            "DJANGO_SETTINGS_MODULE": "tests.live_project.settings",
-            "LIVE_DATABASE": database,
+            **live_settings(database),
             "LIVE_CARRIER": carrier,
             "LIVE_LEASE": str(lease),
             "LIVE_PREFIX": self.prefix,
@@ -70,11 +69,12 @@ def site_of(
         if database == "postgresql":
             database = f"postgresql:{stack.enter_context(postgresql_database())}"
         else:
-            database = str(folder / "live.sqlite3")
+            database = live_database(folder)
         site = Site(folder, database, carrier, redis_url, lease)
         if carrier:
             stack.enter_context(redis_keys(redis_url, site.prefix))
-        site.manage("migrate", "--verbosity=0")
+        if database.startswith("postgresql:"):
+            site.manage("migrate", "--verbosity=0")
         yield site
 
 

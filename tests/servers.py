@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -99,12 +101,29 @@ def serving(
 
 def serving_live(kind: str, folder: Path) -> AbstractContextManager["Server"]:
     """The live project on a server, with a database in the folder."""
-    settings = {
-        "DJANGO_SETTINGS_MODULE": "tests.live_project.settings",
-        "LIVE_DATABASE": str(folder / "live.sqlite3"),
-    }
-    run("-m", "django", "migrate", **settings)
+    settings = live_settings(live_database(folder))
     return serving(kind, "tests.live_project.asgi:application", folder / f"{kind}.log", **settings)
+
+
+def live_settings(database: str) -> dict[str, str]:
+    """What the live project is told of itself."""
+    return {"DJANGO_SETTINGS_MODULE": "tests.live_project.settings", "LIVE_DATABASE": database}
+
+
+def live_database(folder: Path) -> str:
+    """The path of a database for the live project, with its tables and no rows."""
+    database = folder / "live.sqlite3"
+    database.write_bytes(migrated_database())
+    return str(database)
+
+
+@cache
+def migrated_database() -> bytes:
+    """What `migrate` makes of the live project's SQLite file."""
+    with TemporaryDirectory() as folder:
+        database = Path(folder) / "migrated.sqlite3"
+        run("-m", "django", "migrate", **live_settings(str(database)))
+        return database.read_bytes()
 
 
 def free_port() -> int:
@@ -264,5 +283,5 @@ async def eventually(probe: Callable[[], Any], accept: Callable[[Any], Any] = bo
     while not accept(value := await probe()):
         assert time.monotonic() < deadline, f"after {PATIENCE:g} s still {value!r}"
         await asyncio.sleep(pause)
-        pause = min(2 * pause, 0.5)
+        pause = min(2 * pause, 0.1)
     return value

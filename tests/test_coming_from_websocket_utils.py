@@ -42,9 +42,9 @@ for name in ("ann", "bob"):
 """
 
 
-@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
-def server(request, tmp_path_factory):
-    """The page's project, with ann and bob logged in."""
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The folder of the page's project, and the cookies with which ann and bob are logged in."""
     folder = tmp_path_factory.mktemp("cafe")
     call_command("startproject", "cafe", folder)
     (folder / "kitchen").mkdir()
@@ -57,11 +57,15 @@ def server(request, tmp_path_factory):
     run("manage.py", "migrate", "--verbosity=0", cwd=folder)
     run("manage.py", "check", "--fail-level=WARNING", cwd=folder)
     run("manage.py", "shell", "-v0", "-c", USERS, cwd=folder)
-    log = folder / "server.log"
+    return folder, {name: f"sessionid={(folder / name).read_text()}" for name in ("ann", "bob")}
+
+
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def server(request, project):
+    folder, cookies = project
+    log = folder / f"{request.param}.log"
     with serving(request.param, "cafe.asgi:application", log, cwd=folder) as server:
-        server.cookies = {
-            name: f"sessionid={(folder / name).read_text()}" for name in ("ann", "bob")
-        }
+        server.cookies = cookies
         yield server
         expected = "KeyError: 'dish'"  # what the page has a method fail with
         assert server.log.count("Traceback") == server.log.count(expected)

@@ -26,6 +26,7 @@ MODULES = (
     "tokens",
     "watch",
 )
+FILES = [f"tests/test_{name}.py" for name in MODULES]
 
 
 def connect_to_postgresql():
@@ -42,6 +43,7 @@ def connect_to_mariadb():
 @pytest.mark.parametrize(
     ("database", "connect"),
     [("postgresql", connect_to_postgresql), ("mariadb", connect_to_mariadb)],
+    ids=["postgresql", "mariadb"],
 )
 def test_handlers_and_rows_on(database, connect):
     try:
@@ -52,7 +54,7 @@ def test_handlers_and_rows_on(database, connect):
         pytest.skip(f"{database} is not there: {fault}")
     # Dropping the test database at the end fails where a connection to it was left open.
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *(f"tests/test_{name}.py" for name in MODULES)],
+        [sys.executable, "-m", "pytest", "-q", "--with-database", *FILES],
         cwd=Path(__file__).parents[1],
         env={**os.environ, "TEST_DATABASE": database},
         capture_output=True,

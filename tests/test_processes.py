@@ -181,7 +181,7 @@ async def test_what_is_sent_reaches_exactly_those_meant_once_and_in_order(site, 
         for id, client in here.items():
             meant = [frame for _, frame, ids in sends if id in ids and frame != END]
             assert await frames_until_end(client) == meant
-        await send_by(sender, site, a, here[a1], [rows(everyone, "send_json", END)])
+        await a.post("/send/", [rows(everyone, "send_json", END)])
         for client in here.values():
             assert await frames_until_end(client) == []
 

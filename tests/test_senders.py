@@ -24,6 +24,7 @@ from .channel_layers import KINDS, SHARED, shared_redis, unique_name, use_carrie
 from .clients import client_of, frames_of
 from .conftest import until
 from .servers import run
+from .settings import SQLITE
 
 
 class Tab(RoutedSocketHandler):
@@ -51,8 +52,8 @@ def database(transactional_db, closing_connections):
 @pytest.fixture
 def other(django_db_setup, django_db_blocker, tmp_path):
     """The alias of a second database, in a file that can be closed."""
-    settings = {**connections["default"].settings_dict, "NAME": str(tmp_path / "other.sqlite3")}
-    connections.databases["other"] = {**settings, "ENGINE": "django.db.backends.sqlite3"}
+    settings = {**connections["default"].settings_dict, **SQLITE}
+    connections.databases["other"] = {**settings, "NAME": str(tmp_path / "other.sqlite3")}
     with django_db_blocker.unblock():
         yield "other"
         connections.close_all()

@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from .servers import ROOT, Client, Server, eventually, run, serving
-
-LIVE = "tests.live_project"
+from .servers import Client, Server, eventually, run, serving, serving_live
 
 VIEWS = """
 import re
@@ -100,22 +98,11 @@ def site_server(request: pytest.FixtureRequest, site: Path) -> Iterator[Server]:
         assert not server.faults()
 
 
-@pytest.fixture(scope="module")
-def bench_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    database = tmp_path_factory.mktemp("live") / "live.sqlite3"
-    run("-m", "django", "migrate", **bench_settings(database))
-    return database
-
-
-def bench_settings(database: Path) -> dict[str, str]:
-    return {"DJANGO_SETTINGS_MODULE": f"{LIVE}.settings", "LIVE_DATABASE": str(database)}
-
-
 @pytest.fixture(scope="module", params=["runserver", "uvicorn"])
-def bench_server(request: pytest.FixtureRequest, bench_database: Path) -> Iterator[Server]:
-    kind, log = request.param, bench_database.with_name(f"{request.param}.log")
-    settings = bench_settings(bench_database)
-    with serving(kind, f"{LIVE}.asgi:application", log, cwd=ROOT, **settings) as server:
+def bench_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with serving_live(request.param, tmp_path_factory.mktemp("live")) as server:
         yield server
         assert not server.faults()
 

@@ -8,7 +8,7 @@ there is none. `LIVE_LEASE` is `SOCKETS["LEASE"]`.
 
 import os
 
-from tests.settings import POSTGRESQL
+from tests.settings import POSTGRESQL, SQLITE
 
 SECRET_KEY = "tests keep no secrets"
 ALLOWED_HOSTS = ["127.0.0.1"]
@@ -30,7 +30,7 @@ DATABASES = {
     # Kept, as projects do that are asked often: a crowd after a pause waits for no new ones.
     "default": {**POSTGRESQL, "NAME": name, "CONN_MAX_AGE": 60}
     if on_postgresql
-    else {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
+    else {**SQLITE, "NAME": name}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
