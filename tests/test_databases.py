@@ -59,6 +59,6 @@ def test_handlers_and_rows_on(database, connect):
         env={**os.environ, "TEST_DATABASE": database},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 0, run.stdout + run.stderr
