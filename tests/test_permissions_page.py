@@ -82,8 +82,8 @@ async def test_staff_and_suspended_users_of_the_first_example():
 
 
 def test_the_table_has_the_stages_in_their_order():
-    named = [cell for cell in first_cells("The order") if cell in Stages.__slots__]
-    assert named == list(Stages.__slots__)
+    named = [cell for cell in first_cells("The order") if cell in Stages.__struct_fields__]
+    assert named == list(Stages.__struct_fields__)
 
 
 def test_every_guard_is_in_the_table():
