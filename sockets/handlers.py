@@ -97,7 +97,6 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
         max_waiting = self.max_waiting or self._protocol.max_waiting
         self._mailbox = Mailbox(
             self._hub.timeouts,
-            self._hub.lanes if lane is not None else None,
             lane,
             max_waiting=max_waiting,
             max_concurrent=self.max_concurrent,
@@ -283,7 +282,8 @@ class RoutedSocketHandler(ClientSocket, AsyncConsumer):
             await self._hub.registry.deactivate(self.row)
         if hooks or self._session_changes:
             # On a lane of their own: a handler's thread may still be busy on this one's.
-            with lane_of(self._mailbox.lanes):
+            lane = self._mailbox.lane
+            with lane_of(None if lane is None else lane.lanes):
                 hooks = [*hooks, save_session]
                 await run_disconnect_hooks(hooks, self, event, GRACE, self._where())
 

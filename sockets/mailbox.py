@@ -8,7 +8,6 @@ from contextvars import copy_context
 from typing import Any
 
 from .lane import Lane, lane_beside
-from .lanes import Lanes
 from .messages import Message, current_message
 from .routes import Route
 from .sync import first_step, resume, start_in
@@ -35,15 +34,14 @@ class Mailbox:
     """
 
     __slots__ = (
-        *("context", "free", "handle", "lanes", "stalled", "stopping", "waiting", "watched"),
-        *("_application", "_beginning", "_beside", "_cancelled", "_lane", "_max_concurrent"),
+        *("context", "free", "handle", "lane", "stalled", "stopping", "waiting", "watched"),
+        *("_application", "_beginning", "_beside", "_cancelled", "_max_concurrent"),
         *("_max_waiting", "_on_overdue", "_opened", "_running", "_timeouts", "_worker"),
     )
 
     def __init__(
         self,
         timeouts: Timeouts,
-        lanes: Lanes | None,
         lane: Lane | None,
         *,
         max_waiting: int,
@@ -61,11 +59,10 @@ class Mailbox:
         """Whether a job need not be posted, but may be run: it was opened, and nothing waits."""
         self.watched = False
         self.stopping = False
-        self.lanes = lanes
         self._application = application = asyncio.current_task()
         self._cancelled = 0 if application is None else application.cancelling()
         """How often the application's task was cancelled before, and went on."""
-        self._lane = lane
+        self.lane = lane
         self._timeouts = timeouts
         self._max_waiting = max_waiting
         self._max_concurrent = max_concurrent
@@ -141,8 +138,8 @@ class Mailbox:
 
     async def _work_on(self) -> None:
         """Work in the place of a task that was cancelled, once the thread it left is back."""
-        if self._lane is not None:
-            await self._finish(self._lane.idle())
+        if self.lane is not None:
+            await self._finish(self.lane.idle())
         await self.work()
 
     def cancel(self, message: Message) -> None:
@@ -192,8 +189,8 @@ class Mailbox:
             async with asyncio.timeout(1.0 if finish else grace):
                 if tasks:
                     await asyncio.wait(tasks)
-                if self._lane is not None:
-                    await self._lane.idle()
+                if self.lane is not None:
+                    await self.lane.idle()
         for task in tasks:
             task.cancel()
         # No cycle is left to the garbage collector.
@@ -220,8 +217,8 @@ class Mailbox:
             self.log_fault(job and job[0])
         finally:
             self._running = None
-        if self._lane is not None and self._lane.used:
-            self._lane.release()
+        if self.lane is not None and self.lane.used:
+            self.lane.release()
 
     def log_fault(self, message: Message | None) -> None:
         # A fault of ours: the messages behind this one must not wait for ever.
@@ -264,7 +261,7 @@ class Mailbox:
         return True
 
     async def _run_beside(self, message: Message, route: Route) -> None:
-        with lane_beside(self._lane) as lane:
+        with lane_beside(self.lane) as lane:
             try:
                 await self.handle(message, route)
             except Exception:

@@ -8,7 +8,7 @@ from math import inf
 from threading import Lock, get_ident
 from typing import Any
 
-from .backlog import Backlog, Event, Parcel
+from .backlog import Backlog, Event, Parcel, event_of
 from .exceptions import LanesBusy
 from .lanes import Lanes
 from .messages import Frame, Message, current_message
@@ -80,7 +80,7 @@ class Outbox(Writer):
         """What `send` does, for callers that know they are in the loop's thread."""
         if frame is None:
             return DONE
-        event = {"type": "websocket.send", "text" if type(frame) is str else "bytes": frame}
+        event = event_of(frame)
         if self.direct:
             self.write(event)
             return DONE

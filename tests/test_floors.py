@@ -58,7 +58,7 @@ WITHIN_A_FLOOR = {
     "lanes": "sync",
     "hooks": "arguments",
     "layers": "declaration routes",
-    "mailbox": "lane lanes routes sync timeouts",
+    "mailbox": "lane routes sync timeouts",
     "reader": "backlog mailbox sync",
     "protocols.native": "protocols.base",
     "protocols.msgpack": "protocols.native",

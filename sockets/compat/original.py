@@ -10,6 +10,7 @@ from ..encoding import decode_json, json_text
 from ..exceptions import SHOWN, HandlerFault, InvalidFrame, SocketError, UnknownKey
 from ..handlers import RoutedSocketHandler
 from ..messages import Answer, Frame, Message
+from ..protocols.base import MANY_WAITING
 from ..protocols.native import Native
 from ..routes import Route
 
@@ -37,8 +38,7 @@ class Original(Native):
     client shows each to the user.
     """
 
-    max_waiting = 512
-
+    max_waiting = MANY_WAITING
     frame = staticmethod(stamped)
     event = frame
 

@@ -10,6 +10,8 @@ from ..encoding import decode_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import Answer, Frame, Message, Ping, Ref
 
+MANY_WAITING = 512
+"""`max_waiting` for clients that know no answer 429, and send at once what a page has kept."""
 LARGEST_OUTLINED = 1024 * 1024
 """Characters, or bytes, of the largest frame that is searched for its ref: that takes 3 ms."""
 
@@ -90,10 +92,7 @@ class Protocol:
     CANCEL finds none."""
 
     max_waiting: ClassVar[int] = 64
-    """Messages that may wait behind the one being handled, where their handler does not say it.
-
-    Clients that know no answer 429 need more: they send at once what a page has kept.
-    """
+    """Messages that may wait behind the one being handled, where their handler does not say it."""
 
     refuses_at_handshake: ClassVar[bool] = False
     """Whether who is refused always gets an HTTP 403, for these clients give up on nothing else."""

@@ -10,7 +10,7 @@ from ..encoding import decode_json, json_text, read_json
 from ..exceptions import SHOWN, InvalidFrame, LoginRequired, SocketError, UnknownKey
 from ..messages import Frame, Message, current_message
 from ..multiplexing import current_stream, key_in_stream
-from .base import Protocol, ShortRef, ShortText, object_in, outline_of
+from .base import MANY_WAITING, Protocol, ShortRef, ShortText, object_in, outline_of
 
 NO_ACTION = "Unable to find action in message body."
 NOT_ALLOWED = "You do not have permission to perform this action."
@@ -60,7 +60,7 @@ class DCRF(Protocol):
     has_built_in = False
     has_streams = True
     refs_differ = False
-    max_waiting = 512
+    max_waiting = MANY_WAITING
 
     def decode(self, frame: Frame) -> Request:
         content = object_in(frame, read_json)

@@ -7,7 +7,7 @@ import msgspec
 from ..encoding import decode_json, json_text, read_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import Frame, Message, Ping
-from .base import Protocol, kind_of, object_in
+from .base import MANY_WAITING, Protocol, kind_of, object_in
 
 PART = 206
 """The status of a push that is a part of an answer."""
@@ -43,7 +43,7 @@ class Observable(Protocol):
     ref_field = "uuid"
     has_built_in = False
     refs_differ = False
-    max_waiting = 512
+    max_waiting = MANY_WAITING
     refuses_at_handshake = True
 
     def key(self, name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from ..encoding import decode_json, json_text, read_json
 from ..exceptions import InvalidFrame, SocketError
 from ..messages import Frame, Message, Ref
-from .base import Protocol, kind_of, object_in
+from .base import MANY_WAITING, Protocol, kind_of, object_in
 
 logger = logging.getLogger("sockets")
 
@@ -23,7 +23,7 @@ class ReplyKey(Protocol):
     ref_field = "reply_key"
     has_built_in = False
     refs_differ = False
-    max_waiting = 512
+    max_waiting = MANY_WAITING
 
     def key(self, name: str) -> str:
         return name
